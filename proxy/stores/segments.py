@@ -1,8 +1,8 @@
 """The journal's files: their names, and reading them whatever state they are in.
 
-A bad frame ends the reading of its segment, and reading goes on with the next one. It never
-searches for the next good frame inside: payloads hold texts of clients, who could write
-something that looks like one.
+Behind bytes that are no frame, reading goes on at the next one that is whole and a record of ours. Payloads hold texts of
+clients, who could write something that looks like one: within a text all is UTF-8, and so is no record of ours that says what
+was spent. Whatever is UTF-8 throughout is passed over, and what begins in a text and ends behind it can be none.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Literal, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple, get_args
 
 from msgspec import Struct
 
@@ -20,7 +20,10 @@ from proxy.stores.records import Record
 
 Tail = Literal["", "torn", "garbage"]
 
+_INCOMPLETE = "the last record is incomplete"
 _BUFFER = 256 * 1024
+_TAGS = "|".join(str(kind.__struct_config__.tag) for kind in get_args(Record))
+_BEGIN = re.compile(rb"(?:[\x91-\x9f]|\xdc..)[\xa1-\xbf](?:%b)" % _TAGS.encode(), re.DOTALL)  # an array's, with its tag
 _NAME = re.compile(r"(?:[0-9]{8}|[1-9][0-9]{8,17})\.log", re.ASCII)  # as `segment_path` spells a number below 2**63
 
 
@@ -61,9 +64,9 @@ def segment_numbers(directory: Path) -> list[int]:
 
 
 class Scan:
-    """Reads one segment. Afterwards `end` is the offset behind the last whole frame and `tail` what follows it.
+    """Reads one segment. Afterwards `end` is the offset behind the last whole frame and `tail` what is there besides.
 
-    "torn" is what a write that was cut short leaves at the very end; "garbage" is everything else.
+    "torn" is what a write that was cut short leaves at the very end; "garbage" is everything else, wherever it stands.
     """
 
     def __init__(self, path: Path, number: int, offset: int = 0, until: int | None = None) -> None:
@@ -104,28 +107,65 @@ class Scan:
             yield self.position, record
 
     def _payload(self, file: BinaryIO, size: int) -> bytes | None:
+        """That of the next frame, also where bytes lie before it that are none."""
+        found = self._here(file, size)
+        if not isinstance(found, tuple):
+            return found
+        further = _next_frame(file, self.end + 1, size)
+        if further is None:
+            self._spoilt(*found)
+            return None
+        at, payload = further
+        self._spoilt("garbage", f"{at - self.end} bytes that are no record; those behind them were read")
+        self.end = at
+        file.seek(at + HEADER.size + len(payload))
+        return payload
+
+    def _here(self, file: BinaryIO, size: int) -> bytes | tuple[Tail, str] | None:
+        """The payload of the frame that begins here, or what is wrong with it; None at the end."""
         left = size - self.end - HEADER.size
         if left <= 0:
-            if left > -HEADER.size:
-                self._spoilt("torn", "the last record is incomplete")
-            return None
+            return ("torn", _INCOMPLETE) if left > -HEADER.size else None
         header = file.read(HEADER.size)
         if len(header) < HEADER.size:  # it was cut back while we read
-            self._spoilt("torn", "the last record is incomplete")
-            return None
+            return "torn", _INCOMPLETE
         length, expected = HEADER.unpack(header)
         payload = file.read(min(length, left)) if length <= MOST_PAYLOAD else b""
         if length <= min(left, MOST_PAYLOAD) and checksum(payload) == expected:
             return payload
         if length <= MOST_PAYLOAD and (length >= left or _only_zeros(file)):
-            self._spoilt("torn", "the last record is incomplete")
-        else:
-            self._spoilt("garbage", "bytes that are no record")
-        return None
+            return "torn", _INCOMPLETE
+        return "garbage", "bytes that are no record"
 
     def _spoilt(self, tail: Tail, what: str) -> None:
-        self.tail = tail
+        self.tail = self.tail if self.tail == "garbage" else tail
         self.problems.append(Problem(self._number, self.end, what))
+
+
+def _next_frame(file: BinaryIO, start: int, size: int) -> tuple[int, bytes] | None:
+    """Where the first whole record behind `start` has its frame, and its payload."""
+    file.seek(start)
+    rest = file.read(max(0, size - start))
+    for begin in _BEGIN.finditer(rest, HEADER.size):
+        at = begin.start() - HEADER.size
+        length, expected = HEADER.unpack_from(rest, at)
+        payload = rest[begin.start() : begin.start() + min(length, MOST_PAYLOAD)]
+        if len(payload) == length and checksum(payload) == expected and _is_record(rest[at : begin.start() + length]):
+            return start + at, payload
+    return None
+
+
+def _is_record(frame: bytes) -> bool:
+    """Whether it is one of ours, and not such as a client may have written into a text."""
+    try:
+        unframed(frame[HEADER.size :])
+    except Unreadable:
+        return False
+    try:
+        frame.decode()
+    except UnicodeDecodeError:
+        return True
+    return False
 
 
 def _only_zeros(file: BinaryIO) -> bool:

@@ -61,6 +61,35 @@ def test_a_settlement_that_cannot_be_read_is_booked_at_its_hold_and_told(mock: M
         assert daemon.stop() == 0
 
 
+def test_a_block_of_the_journal_that_is_lost_costs_the_calls_whose_ends_were_there_and_no_others(
+    mock: Mock, tmp_path: Path
+) -> None:
+    """The rest of its segment is read: before, all that came behind was charged what it had held, or not at all."""
+    settings = toll_config(mock, {"budgets": [CAP]}, models={"m": priced("openrouter/mock/echo?cost=0.001")})
+    with Daemon(settings, tmp_path, key=KEY) as daemon:
+        asked = [daemon.post("/v1/chat/completions", ask("m")) for _ in range(8)]
+        kill(daemon)
+    state = tmp_path / "state"
+    for file in state.glob("ledger.db*"):
+        file.unlink()
+    (segment,) = (state / "journal").glob("*.log")
+    places = [place for place, record in read(state / "journal") if isinstance(record, Settled)]
+    with segment.open("r+b") as file:
+        file.seek(places[2].offset - 40)
+        file.write(bytes(80))
+    with Daemon(settings, tmp_path, key=KEY) as daemon:
+        told = daemon.wait_for_log(lambda line: line.get("event") == "journal_problem")
+        assert "bytes that are no record; those behind them were read" in told["reason"]
+        books = settled(daemon)
+        sources = [[row.source for row in books.of(reply.request_id)] for reply in asked]
+        assert sources[:2] + sources[4:] == [["reported"]] * 6
+        assert sources[2] == ["interrupted"]
+        assert daemon.stop() == 0
+    with Daemon(settings, tmp_path, key=KEY) as daemon:
+        assert books_of(daemon).cost == books.cost
+        assert daemon.stop() == 0
+
+
 def spoil(journal: Path, request_id: str) -> None:
     """Make the end of one call a record of a version that does not exist."""
     (number,) = segment_numbers(journal)

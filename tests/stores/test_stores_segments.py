@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from stores_samples import begun, hold, records_in, row, settled, voided
 
-from proxy.stores.frames import HEADER, checksum
-from proxy.stores.records import Adjusted, Hold, Record, Refused, Settled
+from proxy.stores.frames import HEADER, checksum, unframed
+from proxy.stores.records import Adjusted, Begun, Corrected, Hold, Record, Refused, Settled, Voided
+from proxy.stores.replay import replay
 from proxy.stores.segment_writer import framed
 from proxy.stores.segments import Position, Reader, Scan, read, segment_path
 
@@ -53,7 +55,7 @@ def test_a_flipped_bit_never_raises_and_never_gives_a_wrong_record(at: int) -> N
     with tempfile.TemporaryDirectory() as directory:
         found = records_in(written(Path(directory), bytes(spoilt)))
     hit = next(count for count, end in enumerate(ENDS[1:]) if at // 8 < end)
-    assert found == RECORDS[:hit]
+    assert found == RECORDS[:hit] + RECORDS[hit + 1 :]
 
 
 @settings(max_examples=200)
@@ -63,13 +65,70 @@ def test_bytes_that_are_no_journal_never_raise_and_the_next_segment_is_read(cont
         assert records_in(written(Path(directory), content, WHOLE)) == RECORDS
 
 
-def test_garbage_in_the_middle_costs_the_rest_of_its_segment_and_is_reported(tmp_path: Path) -> None:
-    spoilt = bytearray(WHOLE)
-    spoilt[ENDS[2] + HEADER.size + 3] ^= 0xFF
+SPOILT = {
+    "a byte": slice(ENDS[2] + HEADER.size + 3, ENDS[2] + HEADER.size + 4),
+    "a length": slice(ENDS[2], ENDS[2] + 4),
+    "a whole record and the half of the next": slice(ENDS[2], ENDS[3] + 20),
+}
+
+
+@pytest.mark.parametrize("byte", [b"\xff", b"\0", b"\x01"])
+@pytest.mark.parametrize("where", SPOILT)
+def test_what_is_spoilt_in_the_middle_is_reported_and_all_behind_it_is_read(
+    tmp_path: Path, where: str, byte: bytes
+) -> None:
+    spoilt, place = bytearray(WHOLE), SPOILT[where]
+    spoilt[place] = byte * (place.stop - place.start)
     reader = Reader(written(tmp_path, bytes(spoilt), WHOLE))
-    assert [record for _, record in reader] == RECORDS[:2] + RECORDS
-    assert [(problem.segment, problem.offset) for problem in reader.problems] == [(1, ENDS[2])]
-    assert str(reader.problems[0]) == f"journal segment 00000001.log at byte {ENDS[2]}: bytes that are no record"
+    behind = next(count for count, end in enumerate(ENDS) if end >= place.stop)
+    assert [record for _, record in reader] == RECORDS[:2] + RECORDS[behind:] + RECORDS
+    (problem,) = reader.problems
+    lost = ENDS[behind] - ENDS[2]
+    assert str(problem) == (
+        f"journal segment 00000001.log at byte {ENDS[2]}: {lost} bytes that are no record; those behind them were read"
+    )
+
+
+def test_the_end_of_a_segment_that_was_spoilt_further_up_is_not_its_last_record_cut_short(tmp_path: Path) -> None:
+    """Which a start would cut away, with all that stands behind it."""
+    spoilt = bytearray(WHOLE)
+    spoilt[1] = 0x7F  # a length that leads beyond the end
+    replayed = replay(written(tmp_path, bytes(spoilt) + FRAMES[0][:-1]))
+    assert (replayed.end, replayed.tail) == (Position(1, len(WHOLE)), "garbage")
+    assert [problem.offset for problem in replayed.problems] == [0, len(WHOLE)]
+
+
+def test_a_frame_within_a_clients_text_is_none(tmp_path: Path) -> None:
+    """Reading goes on behind what is spoilt, and that may be where a record has what its client wrote."""
+    forged = next(frame for number in range(1_000_000) if is_text(frame := forgery(number)))
+    assert isinstance(unframed(forged[HEADER.size :]), Begun)
+    whole = framed(hold("a", asked=f"x{forged.decode()}y"))
+    reader = Reader(written(tmp_path, whole[whole.index(forged) - 1 :] + WHOLE))
+    assert [record for _, record in reader] == RECORDS
+    assert [problem.offset for problem in reader.problems] == [0]
+
+
+@pytest.mark.parametrize("length", [1, 31, 32, 127, 128, 191, 192, 300])
+def test_no_record_that_says_what_was_spent_can_be_a_text(length: int) -> None:
+    long, short = "i" * length, replace(row("a"), id="i" * length, request_id="i" * length)
+    for record in (hold(long), Settled(short, ()), Voided(short), Refused(short), Corrected(short, short, ()),
+                   Adjusted(long, 1, "global:month", 0, -99, long)):  # fmt: skip
+        payload = framed(record)[HEADER.size :]
+        assert not any(is_text(b"\xe1" + payload[:end]) for end in range(len(payload) // 2, len(payload) + 1)), record
+
+
+def is_text(frame: bytes) -> bool:
+    try:
+        frame.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def forgery(number: int) -> bytes:
+    """The frame of what may be the beginning of an answer, a text in one of some hundred cases."""
+    payload = b"\x93\xa5begun" + b"\xd9\x80%0128d" % number + b"\xd9\x80" + b"g" * 128
+    return HEADER.pack(len(payload), checksum(payload)) + payload
 
 
 def test_a_torn_record_that_is_not_in_the_last_segment_is_reported(tmp_path: Path) -> None:
