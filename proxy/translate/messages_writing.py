@@ -17,6 +17,7 @@ from proxy.translate.effort import (
     thinks,
 )
 from proxy.translate.losses import Field, Losses
+from proxy.translate.media import PDF, picture_type, text_of
 from proxy.translate.schemas import ask_for, narrowed
 from proxy.translate.sealing import seal
 from proxy.translate.tools import apart, as_function, fitting_id, wire_name, wrapped
@@ -248,8 +249,12 @@ def _media(part: Media, losses: Losses) -> dict[str, Any] | None:
     elif part.url:
         source = {"type": "url", "url": part.url}
     else:
-        usual = "application/pdf" if part.kind == "file" else "image/png"
-        source = {"type": "base64", "media_type": part.media_type or usual, "data": part.data}
+        source = {"type": "base64", "media_type": picture_type(part), "data": part.data}
+        if part.kind == "file" and (text := text_of(part)) is not None:
+            source = {"type": "text", "media_type": "text/plain", "data": text}
+        elif part.kind == "file" and source["media_type"] != PDF:
+            losses.add("documents")
+            return None
     if part.kind == "image" and source.get("media_type", "image/png") not in _PICTURES:
         losses.add("pictures")
         return None

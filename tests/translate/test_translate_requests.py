@@ -586,6 +586,43 @@ def test_a_model_that_does_not_keep_to_the_shape_is_taken_at_its_word(arguments:
     assert item.get("input", "") == text
 
 
+def picture(url: str) -> dict[str, Any]:
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def file(data: str) -> dict[str, Any]:
+    return {"type": "file", "file": {"file_data": data, "filename": "a"}}
+
+
+def as_base64(kind: str, data: str) -> dict[str, Any]:
+    return {"type": "base64", "media_type": kind, "data": data}
+
+
+# (what chat sends, the source Anthropic gets, what is lost)
+MEDIA: list[tuple[dict[str, Any], Any, list[str]]] = [
+    (picture("data:image/jpg;base64,AAAA"), as_base64("image/jpeg", "AAAA"), []),
+    (picture("data:image/png;base64,/9j/4AAQ"), as_base64("image/jpeg", "/9j/4AAQ"), []),
+    (picture("data:;base64,R0lGODlh"), as_base64("image/gif", "R0lGODlh"), []),
+    (picture("data:application/octet-stream;base64,UklGRiQA"), as_base64("image/webp", "UklGRiQA"), []),
+    (picture("data:image/svg+xml;base64,AAAA"), None, ["pictures"]),
+    (picture("data:application/pdf;base64,JVBE"), as_base64("application/pdf", "JVBE"), []),
+    (file("data:application/pdf;base64,JVBE"), as_base64("application/pdf", "JVBE"), []),
+    (file("JVBE"), as_base64("application/pdf", "JVBE"), []),
+    (file("https://x.example/a.pdf"), {"type": "url", "url": "https://x.example/a.pdf"}, []),
+    (file("data:text/markdown;base64,IyBIaQ=="), {"type": "text", "media_type": "text/plain", "data": "# Hi"}, []),
+    (file("data:text/plain;base64,/w=="), None, ["documents"]),
+    (file("data:application/msword;base64,AAAA"), None, ["documents"]),
+]
+
+
+@pytest.mark.parametrize(("part", "source", "losses"), MEDIA)
+def test_pictures_and_files_are_what_anthropic_takes(part: dict[str, Any], source: Any, losses: list[str]) -> None:
+    content = [{"type": "text", "text": "See?"}, part]
+    body, found = translated("chat", "messages", {"messages": [{"role": "user", "content": content}]})
+    sources = [block["source"] for block in body["messages"][0]["content"] if "source" in block]
+    assert (sources, lost(found)) == ([source] if source else [], losses)
+
+
 RESPONSES_TO_CHAT = [
     ({"input": "Hi", "max_output_tokens": 5}, {"messages": HI, "max_tokens": 5}, []),
     ({"previous_response_id": "resp_1"}, {}, [("previous_response_id", "refused")]),
