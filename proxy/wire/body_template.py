@@ -1,52 +1,63 @@
-"""Bodies that differ from one read before in their messages only, as nearly all bodies of one client do.
+"""Bodies that differ from one read before in their messages only, as nearly all bodies of one client do; and in who its user is.
 
 What such a body says beside its messages is known by its bytes before and behind them. That these are those of the body
-before, and that one JSON value stands between them, proves that the whole is a JSON object with the same members.
+before, and that one JSON value stands between them, proves that the whole is a JSON object with the same members. So does
+one plain value more, of a member behind the messages that nobody here reads.
 """
 
 from __future__ import annotations
 
+import re
 from itertools import count
 from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
 
-from proxy.wire.json_object import JsonObject
+from proxy.wire.json_object import JsonObject, Text
 
 LONGEST_BEFORE = 4096
 MOST_BYTES = 4 * 2**20  # of all that are known, before they are learnt anew
 MOST_ENDS = 16  # of bodies that begin alike
 _USUAL_BYTES = 2048  # what one takes beside its text
 _NAME = b'"messages":'
+# Of these one may differ: they say who a provider's user is, or what its chance begins with, and only pass.
+_ONLY_PASSING = ("user", "safety_identifier", "seed")
+_PLAIN_TEXT = re.compile(rb"[ !#-\[\]-~]*")  # of a JSON string, with nothing that is escaped
+_WHOLE_NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]{0,17})")
 _numbers = count()
 _value = msgspec.json.Decoder(Raw).decode
 
 
 class BodyTemplate(Struct, eq=False):
     """All of a body but its messages: what stands before and behind them, the `values` of its members (that of the messages
-    is empty), and what a call `said` with it. `places`: where each value begins and ends, counted from the end of the body for
-    those behind the messages. `weighed` is what it asks for beside them, kept by whoever weighs.
-    `number` is that of no other. Where messages are an array, what `begins` and `ends` a body is up to its brackets."""
+    is empty), and what a call `said` with it. `places`: where each value begins and ends, counted from the beginning of the body, the
+    end of its messages, or its own end. `weighed` is what it asks for beside them, kept by whoever weighs.
+    `number` is that of no other. Where messages are an array, what `begins` and `ends` a body is up to its brackets.
+
+    `hole`: the member that may differ, "" where there is none. What stands before it up to the messages, whose last bracket
+    that has, is `middle`, and what `ends` the body begins behind it.
+    """
 
     before: bytes
     behind: bytes
     values: dict[str, bytes | Raw]
     gap: bytes
-    places: dict[str, tuple[int, int]]
+    places: dict[str, tuple[int, int, int]]
     said: tuple[Any, ...]
     number: int
     begins: bytes
     ends: bytes
-    messages: slice
+    hole: str = ""
+    middle: bytes = b""
     weighed: Any = None
 
     def fits(self, body: bytes) -> bool:
         """Whether a body is an object like this."""
-        if not body.startswith(self.before) or not body.endswith(self.behind):
+        if not body.startswith(self.before) or not body.endswith(self.ends if self.hole else self.behind):
             return False
-        text = body[self.messages]
-        if text.strip() != text:  # white space is no part of a value
+        text = self.messages_of(body)
+        if text is None or text.strip() != text:  # white space is no part of a value
             return False
         try:
             _value(text)
@@ -54,14 +65,33 @@ class BodyTemplate(Struct, eq=False):
             return False
         return True
 
+    def messages_of(self, body: bytes) -> bytes | None:
+        """The messages of a body that begins and ends like this; None where what stands behind them does not."""
+        if not self.hole:
+            return body[len(self.before) : -len(self.behind)]
+        at = self._hole_of(body)
+        return None if at is None else body[len(self.before) : at - len(self.middle) + 1]
+
     def filled(self, body: bytes) -> JsonObject:
         """The object that a body is which fits."""
-        return JsonObject(body, {**self.values, "messages": body[self.messages]}, 0, self.gap, template=self)
+        values: dict[str, Text] = {**self.values, "messages": self.messages_of(body) or b""}
+        if (at := self._hole_of(body) if self.hole else None) is not None:
+            quotes = self.middle.endswith(b'"')
+            values[self.hole] = body[at - quotes : len(body) - len(self.ends) + quotes]
+        return JsonObject(body, values, 0, self.gap, template=self)
 
-    def place_of(self, name: str, size: int) -> tuple[int, int]:
-        """Where the value of a member other than the messages stands in a body of so many bytes."""
-        start, end = self.places[name]
-        return (start, end) if start > 0 else (size + start, size + end)
+    def place_of(self, name: str, document: JsonObject) -> tuple[int, int]:
+        """Where the value of a member stands that has a place, in an object that was `filled`."""
+        start, end, anchor = self.places[name]
+        at = (0, len(self.before) + len(document.values["messages"]), len(document.body))[anchor]
+        return at + start, at + end
+
+    def _hole_of(self, body: bytes) -> int | None:
+        """Where the value begins that may differ. It has no quotes, so that what stands before it stands there last."""
+        at = body.rfind(self.middle) + len(self.middle)
+        kind = _PLAIN_TEXT if self.middle.endswith(b'"') else _WHOLE_NUMBER
+        is_there = at > len(self.before) + len(self.middle)
+        return at if is_there and kind.fullmatch(body, at, len(body) - len(self.ends)) else None
 
 
 def before_messages(body: bytes) -> bytes:
@@ -97,20 +127,48 @@ class BodyTemplates:
         self._bytes += len(before) + 2 * len(behind) + _USUAL_BYTES
         if self._bytes > MOST_BYTES:
             self._known, self._bytes = {}, 0
-        far = {name: len(body) if place.start > messages.start else 0 for name, place in places.items()}
-        found = BodyTemplate(
-            before,
-            behind,
-            {name: b"" if name == "messages" else bytes(value) for name, value in document.values.items()},
-            document.gap,
-            {name: (place.start - far[name], place.end - far[name]) for name, place in places.items()},
-            said,
-            next(_numbers),
-            before + b"[",
-            b"]" + behind,
-            slice(len(before), -len(behind)),
-        )
-        others = [one for one in self._known.get((endpoint, before), ()) if one.behind != behind]
+        found = _template_of(document, before, behind, said)
+        others = [one for one in self._known.get((endpoint, before), ()) if one.behind != found.behind]
         others = others if len(others) < MOST_ENDS else []
         # the longest first: a shorter end may be part of it
         self._known[endpoint, before] = sorted([found, *others], key=lambda one: -len(one.behind))
+
+
+def _template_of(document: JsonObject, before: bytes, behind: bytes, said: tuple[Any, ...]) -> BodyTemplate:
+    """What is like this one. A member that may differ is a hole in it where its value is plain, and the messages are an array."""
+    body, places = document.body, document.members
+    messages = places["messages"]
+    values = {name: b"" if name == "messages" else bytes(value) for name, value in document.values.items()}
+    hole = next((name for name in _ONLY_PASSING if name in places and places[name].start > messages.start), "")
+    middle, ends, hole_ends = b"", b"]" + behind, messages.end
+    if hole and body.startswith(b"[", messages.start) and (kind := _plain(values[hole])) is not None:
+        quotes = kind is _PLAIN_TEXT
+        middle = body[messages.end - 1 : places[hole].start + quotes]
+        hole_ends, ends = places[hole].end, body[places[hole].end - quotes :]
+        behind = middle + ends
+    else:
+        hole = ""
+    from_where = {name: _anchor(place.start, messages.start, hole_ends) for name, place in places.items()}
+    bases = 0, messages.end, len(body)
+    kept = {
+        name: (place.start - bases[from_where[name]], place.end - bases[from_where[name]], from_where[name])
+        for name, place in places.items()
+        if name not in (hole, "messages")
+    }
+    return BodyTemplate(
+        before, behind, values, document.gap, kept, said, next(_numbers), before + b"[", ends, hole, middle
+    )
+
+
+def _plain(value: bytes) -> re.Pattern[bytes] | None:
+    """What such a value is like, where it may differ."""
+    if value[:1] == b'"':
+        return _PLAIN_TEXT if _PLAIN_TEXT.fullmatch(value, 1, len(value) - 1) else None
+    return _WHOLE_NUMBER if _WHOLE_NUMBER.fullmatch(value) else None
+
+
+def _anchor(start: int, messages: int, hole_ends: int) -> int:
+    """From where a place is counted: 0 the beginning, 1 the end of the messages, 2 that of the body."""
+    if start < messages:
+        return 0
+    return 1 if start < hole_ends else 2

@@ -72,8 +72,8 @@ class JsonObject(Struct, eq=False):
 
     def place_of(self, name: str) -> tuple[int, int]:
         """Where the value of a member stands, which is there and is not the messages."""
-        if self.template is not None:
-            return self.template.place_of(name, len(self.body))
+        if self.template is not None and name in self.template.places:
+            return self.template.place_of(name, self)
         member = self.members[name]
         return member.start, member.end
 

@@ -146,6 +146,19 @@ def test_headers_that_only_pass_may_differ_every_time(daemon: Daemon, upstream: 
     assert [daemon.line_of(reply)["session"] for reply in replies] == ["s-0"] * 4 + ["s-1"] * 4
 
 
+@pytest.mark.parametrize("model", ["openai/gpt-4o", "two-homes", "quiet"])
+def test_users_may_differ_every_time(daemon: Daemon, upstream: Upstream, model: str) -> None:
+    users = ["ann", "bob", "", 'with "quotes"', "ü", "ann", "eve"]
+    cases = [
+        Case({"messages": [{"role": "user", "content": user}], "model": model, "n": 1, "user": user}) for user in users
+    ]
+    replies = [sent(daemon, upstream, case, [("X-Users", model)]) for case in cases]
+    assert [reply.status for reply in replies] == [200] * len(users)
+    arrived = [json.loads(call.body) for call in upstream.calls]
+    assert [body["user"] for body in arrived] == users == [body["messages"][0]["content"] for body in arrived]
+    assert len({json.dumps({**body, "user": "", "messages": []}) for body in arrived}) == 1
+
+
 def test_both_ways_say_where_the_time_went(start_daemon: Callable[..., Daemon], upstream: Upstream) -> None:
     timed = start_daemon(keys={"alice": {"key": CLIENT_KEY, "timing": True}})
     for name in ("a chat", "a stream", "an unknown model", "an error of the provider", "the list of models"):

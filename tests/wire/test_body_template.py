@@ -28,7 +28,7 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=6,
 )
-names = st.sampled_from(["model", "stream", "max_tokens", "tools", "metadata", "über", "temperature"])
+names = st.sampled_from(["model", "stream", "max_tokens", "tools", "metadata", "über", "temperature", "user", "seed"])
 
 
 def body_of(members: dict[str, Any], separators: tuple[str, str] = (",", ":")) -> bytes:
@@ -75,7 +75,64 @@ def test_a_body_that_is_known_is_what_reading_it_would_say(
     ]
 
 
-@given(body=st.sampled_from([body_of({"model": "m", "messages": MESSAGES, "stream": True})]), data=st.data())
+passing = (
+    texts | st.integers() | st.sampled_from(["", '"', "\\", ',"user":"', "ü", '],"user":"', -0.0, None, True, 10**20])
+)
+
+
+@given(
+    before=st.dictionaries(names, values, max_size=2),
+    behind=st.dictionaries(names, values, max_size=3),
+    name=st.sampled_from(["user", "seed", "safety_identifier"]),
+    one=st.tuples(values, passing),
+    other=st.tuples(values, passing),
+    separators=st.sampled_from(SEPARATORS),
+)
+@settings(max_examples=500)
+def test_so_is_one_of_another_user(
+    before: dict[str, Any], behind: dict[str, Any], name: str, one: Any, other: Any, separators: tuple[str, str]
+) -> None:
+    members = {**before, "messages": one[0], **behind, name: one[1]}
+    templates = known(body_of(members, separators))
+    body = body_of({**members, "messages": other[0], name: other[1]}, separators)
+    found, read = object_of(templates, body), read_object(body)
+    if found is None:
+        return
+    assert seen(found) == seen(read)
+    assert list(found.values) == list(read.values)
+    assert [found.place_of(name) for name in members if name != "messages"] == [
+        read.place_of(name) for name in members if name != "messages"
+    ]
+
+
+@pytest.mark.parametrize("separators", SEPARATORS)
+@pytest.mark.parametrize("name", ["user", "seed", "safety_identifier"])
+@pytest.mark.parametrize("behind", [{}, {"stream": True}])
+def test_who_its_user_is_may_differ(separators: tuple[str, str], name: str, behind: dict[str, Any]) -> None:
+    plain = [7, 0, -1] if name == "seed" else ["u-1", "", "somebody else"]
+    members = {"model": "m", "messages": MESSAGES, "temperature": 0.5, name: plain[0], **behind}
+    templates = known(body_of(members, separators))
+    for value in plain:
+        found = object_of(
+            templates, body_of({**members, "messages": [{"content": f'],"{name}":'}], name: value}, separators)
+        )
+        assert found is not None
+        assert found.value(name) == value
+    for odd in ('"', "\\", "ü", "\n", None, 1.5, True, 10**20, [], {}):
+        assert templates.find(CHAT, body_of({**members, name: odd}, separators)) is None
+    assert templates.find(CHAT, body_of({**members, "temperature": 1}, separators)) is None
+
+
+@given(
+    body=st.sampled_from(
+        [
+            body_of({"model": "m", "messages": MESSAGES, "stream": True}),
+            body_of({"model": "m", "messages": MESSAGES, "user": "ann", "stream": True}),
+            body_of({"messages": MESSAGES, "model": "m", "seed": 17}, (", ", ": ")),
+        ]
+    ),
+    data=st.data(),
+)
 @settings(max_examples=300)
 def test_what_is_not_quite_such_a_body_is_not_taken_for_one(body: bytes, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(body)))
@@ -156,6 +213,8 @@ def asked(body: bytes, path: str = "/chat/completions") -> Call:
         {"messages": MESSAGES, "model": "a", "fallbacks": ["b"]},
         {"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}]}], "model": "a"},
         {"system": "s", "messages": MESSAGES, "model": "a"},
+        {"messages": MESSAGES, "model": "a", "user": "ann", "max_tokens": 7},
+        {"model": "a", "messages": MESSAGES, "max_tokens": 7, "seed": 5},
     ],
 )
 @pytest.mark.parametrize("path", ["/chat/completions", "/messages"])

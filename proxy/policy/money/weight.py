@@ -114,7 +114,7 @@ def weigh_plain(call: Call) -> Weight | None:
     """The weight of a chat whose messages are texts and nothing else, without looking into them; None of any other."""
     template, body = call.template, call.body
     if template is not None and template.weighed is not None:
-        return _weigh_texts(call, body[template.messages], template.weighed) if template.weighed else None
+        return _weigh_texts(call, template.messages_of(body), template.weighed) if template.weighed else None
     document = call.document
     if document is None or len(body) > _SMALL or call.endpoint.shape not in ("chat", "messages"):
         return None
@@ -124,7 +124,7 @@ def weigh_plain(call: Call) -> Weight | None:
     return _weigh_texts(call, document.values.get("messages", b"[]"), requested) if requested else None
 
 
-def _weigh_texts(call: Call, messages: Text, requested: Requested) -> Weight | None:
+def _weigh_texts(call: Call, messages: Text | None, requested: Requested) -> Weight | None:
     """The weight of a call that `requested` for no more, whose `messages` are texts and nothing else; None where they are more, or
     no JSON array."""
     likely_tokens = likely_tokens_of(call.body, messages, requested)
@@ -133,10 +133,10 @@ def _weigh_texts(call: Call, messages: Text, requested: Requested) -> Weight | N
     )
 
 
-def likely_tokens_of(body: bytes, messages: Text, requested: Requested) -> int | None:
+def likely_tokens_of(body: bytes, messages: Text | None, requested: Requested) -> int | None:
     """What a body likely comes to, whose `messages` are texts and nothing else, and which `requested` for no more; None where they
     are more."""
-    if not body.isascii() and not is_utf_8(body):
+    if messages is None or (not body.isascii() and not is_utf_8(body)):
         return None
     try:
         _read_texts(messages)

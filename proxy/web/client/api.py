@@ -216,7 +216,7 @@ def _like_before(sender: Sender, body: object, record: Record) -> Job | None:
         if found is None:
             return None
     weighed, requested, size = None, found.requested, len(body)
-    likely_tokens = None if requested is None else likely_tokens_of(body, body[found.template.messages], requested)
+    likely_tokens = None if requested is None else likely_tokens_of(body, found.template.messages_of(body), requested)
     if requested is None or likely_tokens is None:
         found = _prepared_before(sender, body, found, are_texts=False)
         if found is None:
