@@ -9,7 +9,7 @@ import msgspec
 
 from proxy.translate.losses import Losses
 from proxy.translate.media import to_url
-from proxy.translate.openai_models import asked_effort, sampling
+from proxy.translate.openai_models import USUAL_OF_CHAT, asked_effort, sampling
 from proxy.translate.tools import as_function, fitting_id, wire_name, wrapped
 from proxy.translate.values import (
     EXTRA,
@@ -49,7 +49,7 @@ def write_chat(request: Request, aim: Aim, losses: Losses) -> dict[str, Any]:
         body[aim.max_field] = request.maximum
     elif request.maximum is not None:
         losses.add("max_tokens")
-    effort = asked_effort(request, aim.model, losses, says_none=False)
+    effort = asked_effort(request, aim.model, USUAL_OF_CHAT, losses)
     _put(body, **sampling(request, aim.model, effort, losses), stop=request.stop or None)
     if request.stream:
         body["stream"] = True

@@ -45,23 +45,24 @@ def _version(model: str) -> tuple[tuple[int, int], str] | None:
     return (3 if int(found[1]) == _AZURES else int(found[1]), int(found[2] or 0)), found[3]
 
 
-def asked_effort(request: Request, model: str, losses: Losses, *, says_none: bool) -> str:
-    """The effort to ask for: the nearest that is taken, nothing where none is to be said.
+# of models nobody knows: where others than OpenAI serve chat, some refuse any other word
+USUAL_OF_CHAT, USUAL_OF_RESPONSES = _ORDER[2:5], _ORDER
 
-    `says_none`: a model nobody knows may be told not to think.
-    """
-    thinking, taken = request.thinking, efforts_of(model)
+
+def asked_effort(request: Request, model: str, usual: tuple[str, ...], losses: Losses) -> str:
+    """The effort to ask for: the nearest that is taken, of a model nobody knows the nearest `usual` one; nothing where none
+    is to be said."""
+    thinking, known = request.thinking, efforts_of(model)
+    taken = usual if known is None else known
     effort = thinking.effort or (effort_for(thinking.budget, request.maximum) if thinking.budget else "")
     effort = "none" if thinking.on is False else effort
-    if taken is None:
-        if effort != "none" or says_none:
-            return effort
-        losses.add("reasoning")  # servers disagree on how to say so, and some refuse what others read
-        return ""
     if not taken:
         losses.unless_empty("reasoning", thinking.on or None)
         return ""
-    if not effort or effort not in _ORDER:
+    if known is None and effort == "none" not in taken:
+        losses.add("reasoning")  # servers disagree on how to say so, and some refuse what others read
+        return ""
+    if effort not in _ORDER:
         return effort
     wanted = _ORDER.index(effort)
     nearest = min(taken, key=lambda one: (abs(_ORDER.index(one) - wanted), -_ORDER.index(one)))

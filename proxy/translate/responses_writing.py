@@ -8,7 +8,7 @@ from proxy.translate.chat_writing import LONGEST_USER, split_system
 from proxy.translate.logprobs import INCLUDED
 from proxy.translate.losses import Field, Losses
 from proxy.translate.media import to_url
-from proxy.translate.openai_models import asked_effort, efforts_of, sampling
+from proxy.translate.openai_models import USUAL_OF_RESPONSES, asked_effort, efforts_of, sampling
 from proxy.translate.responses_output import call_item
 from proxy.translate.tools import fitting_id, wire_name
 from proxy.translate.values import (
@@ -59,7 +59,7 @@ def write_responses(request: Request, aim: Aim, losses: Losses) -> dict[str, Any
             body["tool_choice"] = _choice(request.choice, request.tools)
         if request.parallel is not None:
             body["parallel_tool_calls"] = request.parallel
-    effort = asked_effort(request, aim.model, losses, says_none=True)
+    effort = asked_effort(request, aim.model, USUAL_OF_RESPONSES, losses)
     thinks = efforts_of(aim.model) != ()
     members = {
         "include": [*(["reasoning.encrypted_content"] if thinks else []), *([INCLUDED] if request.logprobs else [])]

@@ -52,6 +52,7 @@ def sent(target: Protocol, model: str, **members: Any) -> tuple[dict[str, Any], 
 
 THINK, NOT = {"thinking": {"type": "enabled", "budget_tokens": 31_999}}, {"thinking": {"type": "disabled"}}
 MOST = {"thinking": {"type": "adaptive"}, "output_config": {"effort": "max"}}
+MEDIUM = {"thinking": {"type": "adaptive"}, "output_config": {"effort": "medium"}}
 # (model, what is asked for, the effort it is told, what is lost)
 ASKED: list[tuple[str, dict[str, Any], str | None, list[str]]] = [
     ("gpt-4o", THINK, None, ["reasoning"]),
@@ -70,7 +71,7 @@ ASKED: list[tuple[str, dict[str, Any], str | None, list[str]]] = [
     ("gpt-5.2", MOST | {"temperature": 0.5}, "xhigh", ["temperature"]),
     ("gpt-5.5", {"temperature": 0.5}, None, ["temperature"]),
     ("gpt-6-sol", MOST, "max", []),
-    ("llama3.1", THINK | {"temperature": 1}, "xhigh", []),
+    ("llama3.1", MEDIUM | {"temperature": 1}, "medium", []),
 ]
 
 
@@ -92,3 +93,12 @@ def test_sealed_thoughts_are_asked_of_who_may_have_some(model: str, seals: bool)
     body, _ = sent("responses", model)
     assert (body.get("include") == ["reasoning.encrypted_content"]) is seals
     assert seals or "include" not in body
+
+
+@pytest.mark.parametrize(("target", "most"), [("chat", "high"), ("responses", "max")])
+def test_a_server_of_chat_that_nobody_knows_is_asked_for_no_effort_beyond_the_usual(
+    target: Protocol, most: str
+) -> None:
+    """Ollama and vLLM refuse the others."""
+    body, losses = sent(target, "qwen3", **MOST)
+    assert (body.get("reasoning_effort") or body["reasoning"]["effort"], losses) == (most, [])
