@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import stat
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -21,12 +23,14 @@ class LineSink:
         self.dropped = 0
         self.healed: Callable[[int], None] = _nobody
         self._descriptor = descriptor
+        self._is_cut = False  # whether the last line that went out did so without its end
         self._most_lines = most_lines
         self._blocks: deque[tuple[bytes, int]] = deque()  # of so many lines each
         self._told = 0
         self._lock = threading.Lock()  # of `dropped`, which every thread may raise
         self._news = threading.Event()
         self._stopping = threading.Event()
+        _append_always(descriptor)
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
@@ -81,15 +85,24 @@ class LineSink:
 
     def _put(self, block: bytes) -> bool:
         """Write, waiting as long as it takes; False where that fails for good (nobody reads, the disk is full)."""
-        rest = memoryview(block)
+        rest = memoryview(b"\n" + block if self._is_cut else block)
         while rest:
             try:
-                rest = rest[os.write(self._descriptor, rest) :]
+                written = os.write(self._descriptor, rest)
             except BlockingIOError:  # somebody made the terminal non-blocking
                 self._stopping.wait(_RETRY_SECONDS)
             except OSError:
                 return False
+            else:
+                self._is_cut = bytes(rest[written - 1 : written]) != b"\n"
+                rest = rest[written:]
         return True
+
+
+def _append_always(descriptor: int) -> None:
+    """Let a file that is emptied under us (`copytruncate`) begin anew, in place of a hole up to where it had been."""
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_APPEND)
 
 
 def _nobody(lost: int) -> None:

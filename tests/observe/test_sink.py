@@ -8,8 +8,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
+from harness.faults import small_disk
 
 from proxy.observe.sink import LineSink
 
@@ -125,3 +127,30 @@ def test_of_many_lines_at_once_those_that_fit_are_written(pipe: tuple[int, int])
     assert read_lines(reading, 3) == ["0", "1", "2"]
     assert sink.dropped == 7
     sink.close()
+
+
+def test_a_file_that_is_emptied_under_it_begins_anew(tmp_path: Path) -> None:
+    """As logrotate's `copytruncate` does it; a shell's `2> log` does not append."""
+    log = tmp_path / "log"
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT)
+    sink = LineSink(descriptor)
+    sink.write("before\n")
+    eventually(lambda: log.read_text() == "before\n")
+    os.truncate(log, 0)
+    sink.write("after\n")
+    sink.close()
+    os.close(descriptor)
+    assert log.read_bytes() == b"after\n"
+
+
+def test_a_line_that_a_full_disk_cut_is_no_part_of_the_next(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "64k") as disk:
+        descriptor = os.open(disk / "log", os.O_WRONLY | os.O_CREAT)
+        sink = LineSink(descriptor)
+        sink.write("x" * 100_000 + "\n")
+        eventually(lambda: sink.dropped == 1)
+        (disk / "log").write_bytes(b"cut")  # somebody makes room
+        sink.write("after\n")
+        sink.close()
+        os.close(descriptor)
+        assert (disk / "log").read_bytes() == b"cut\nafter\n"
