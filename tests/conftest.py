@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, settings
 from processes import none_started, starts_processes
 
 StartDaemon = Callable[..., Daemon]
+PLACE = pytest.StashKey[int]()
 
 # a busy machine is no fault
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -26,7 +27,8 @@ settings.load_profile("patient")
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what starts processes, so that `-m "not process"` are the quick tests."""
-    for item in items:
+    for place, item in enumerate(items):
+        item.stash[PLACE] = place
         if isinstance(item, pytest.Function) and starts_processes(item):
             item.add_marker("process")
 
@@ -38,6 +40,15 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
     with none_started(item):
         return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    """Workers take tests from each other: one that stands further up in its module finds the module as it is at first."""
+    found = yield
+    if nextitem is not None and nextitem.path == item.path and nextitem.stash[PLACE] < item.stash[PLACE]:
+        item.session._setupstate.teardown_exact(None)
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -92,6 +92,7 @@ def test_a_webhook_is_seen_and_sent_again(visit: Visit, daemon: Daemon) -> None:
         page = visit.open("#/jobs")
         row = page.get_by_role("region", name="Webhooks, as a table").get_by_role("row").filter(has_text=job)
         row.get_by_text("delivered").wait_for()
+        visit.judge()
         row.get_by_role("button", name="Send").click()
         first, again = receiver.wait_for(2)
     assert first["id"] == again["id"]

@@ -228,9 +228,11 @@ def test_what_openrouter_publishes_of_speeds_counts_until_calls_here_have_shown_
 
 
 def test_a_daemon_knows_what_the_one_before_it_saw(daemon: Daemon, upstream: Upstream, tmp_path: Path) -> None:
+    upstream.models[LIST] = listed(*map(row, range(MANY)))
+    upstream.models["/local/v1/models"] = b'{"data":[{"id":"llama8"}]}'
+    command(daemon, "models", "sync")
     kept = json.loads((daemon.folder / "state" / "listed.json").read_text())
     assert set(kept) >= {"local"}
-    upstream.models[LIST] = listed(*map(row, range(MANY)))
     upstream.models["/local/v1/models"] = b'{"data":[{"id":"llama9"}]}'
     told = command(daemon, "models", "sync")
     assert "  new        local: llama9" in told

@@ -129,7 +129,7 @@ const hookColumns = (write: Write): Column<Webhook>[] => [
     name: "Action",
     right: true,
     of: (one) => one.state !== "waiting" && (
-      <button class="plain" disabled={write.busy} aria-label={`Send ${one.id} again`} onClick={() => void write.run("POST", `webhooks/${encodeURIComponent(one.id)}/replay`)}>
+      <button class="plain" disabled={write.busy} aria-label={`Send again: ${one.id}`} onClick={() => void write.run("POST", `webhooks/${encodeURIComponent(one.id)}/replay`)}>
         Send again
       </button>
     ),
