@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import struct
 from decimal import Decimal
 from typing import Any
 
@@ -630,6 +631,46 @@ def test_transcripts_cost_by_the_second_or_the_token() -> None:
     found = bound(asked, Price(D("1e-12"), D("1e-9"), audio_input_usd=D("2e-12")))
     assert found.pusd == 2 * found.input_tokens + 100 * 32 * 1000
     assert upper_bound(asked, Price(D(0), D(0), character_usd=D(1)), Sizes()) is None
+
+
+def wav(*terms: int, samples: int, behind: bytes = b"") -> bytes:
+    """A WAV file; `terms`: the kind of its samples, channels, rate, bits."""
+    kind, channels, rate, bits = terms
+    said = struct.pack("<4sIHHIIHH", b"fmt ", 16, kind, channels, rate, 0, 0, bits)
+    return b"RIFF\0\0\0\0WAVE" + said + behind + b"data\0\0\0\0" + b"\0" * samples
+
+
+# (a file of about a minute of 16 kHz speech, the seconds held for)
+SPEECH = 60 * 32_000
+FILES: list[tuple[bytes, range]] = [
+    (wav(1, 1, 16_000, 16, samples=SPEECH), range(60, 62)),
+    (wav(0xFFFE, 2, 44_100, 24, samples=60 * 264_600), range(60, 62)),
+    (wav(7, 1, 8_000, 8, samples=60 * 8_000), range(60, 62)),
+    (wav(1, 1, 10, 8, samples=50_000), range(100, 102)),  # slower than any sound
+    *(
+        (file, range(3840, 3843))
+        for file in (
+            wav(0x55, 1, 16_000, 16, samples=SPEECH),  # MP3 in it
+            wav(1, 1, 16_000, 13, samples=SPEECH),
+            wav(1, 0, 16_000, 16, samples=SPEECH),
+            wav(1, 1, 4_000_000, 16, samples=SPEECH),
+            wav(1, 1, 16_000, 16, samples=SPEECH, behind=b"fmt "),
+            b"RIFF\0\0\0\0AVI " + b"x" * SPEECH,
+            b"RIFF\0\0\0\0WAVEJUNK" + b"x" * SPEECH,
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(("file", "seconds"), FILES)
+def test_a_wav_is_held_for_the_seconds_it_has(file: bytes, seconds: range) -> None:
+    asked = form("/audio/transcriptions", {"model": "m"}, file)
+    assert bound(asked, Price(D(0), D(0), audio_second_usd=D("1e-12"))).pusd in seconds
+
+
+def test_the_head_of_a_wav_that_is_cut_off_says_nothing() -> None:
+    asked = form("/audio/transcriptions", {"model": "m"}, b"RIFF\0\0\0\0WAVEfmt \x10")
+    assert bound(asked, Price(D(0), D(0), audio_second_usd=D("1e-12"))).pusd == 1
 
 
 def test_a_transcript_may_be_asked_for_in_json() -> None:

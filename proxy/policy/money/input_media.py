@@ -16,6 +16,7 @@ from msgspec import Struct
 from proxy.policy.money.items import item_tokens
 from proxy.wire.call import Call
 from proxy.wire.media import Lacking
+from proxy.wire.sound import HEAD_BYTES, bytes_a_second
 
 # What providers put before the tools of a request, and what one of their own tools adds unseen.
 TOOLS_TOKENS = 1_024
@@ -184,14 +185,20 @@ def _read_form(call: Call) -> tuple[int, InputMedia]:
     """Files are images or recordings, as the endpoint has it; every other part is text."""
     boundary = _BOUNDARY.search(call.content_type)
     delimiter = b"--" + (boundary[1].encode("utf-8", "surrogateescape") if boundary else b"")
-    text, files, file_bytes = 0, 0, 0
+    text, files, seconds = 0, 0, 0
     for part in call.body.split(delimiter):
         head = part.partition(b"\r\n\r\n")[0]
         if b"filename" in head.lower():
             files += 1
-            file_bytes += len(part)
+            begin = len(head) + 4
+            seconds += _seconds_of(part[begin : begin + HEAD_BYTES], len(part))
         else:
             text += len(part)
     if call.endpoint.name.startswith("audio"):
-        return text, InputMedia(audio_seconds=-(-file_bytes // LEAST_AUDIO_BYTES_PER_SECOND))
+        return text, InputMedia(audio_seconds=seconds)
     return text, InputMedia(images=files)
+
+
+def _seconds_of(begin: bytes, size: int) -> int:
+    """How long a recording of so many bytes is at most; a file that says what a second takes holds no more than it says."""
+    return -(-size // max(LEAST_AUDIO_BYTES_PER_SECOND, bytes_a_second(begin) or 0))
