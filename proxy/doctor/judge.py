@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from datetime import UTC, tzinfo
+from errno import ENOSPC
 from zoneinfo import ZoneInfo
 
 from proxy.config.checks import is_loopback
@@ -27,6 +29,7 @@ from proxy.stores.model_news import News
 OLD_LIST_DAYS = 7
 OLD_RELEASE_DAYS = 180
 LEAST_FREE_BYTES = 16 * 2**20
+NO_SPACE = os.strerror(ENOSPC).lower()
 SAFE_SQLITE = (3, 51, 3)
 _MOST_NAMED = 5
 _MIB = 2**20
@@ -210,6 +213,8 @@ def state_checks(seen: StateSeen, journal_max_bytes: int) -> list[Check]:
         return [failed("state", "directory", f"{seen.path} cannot be made ({seen.trouble})", step)]
     if seen.trouble:
         step = "run this as the daemon's user or as root; else correct owner, mode or disk"
+        if seen.trouble == NO_SPACE:
+            step = f"make room on its disk, of bytes (df -h {seen.path}) or of files (df -i {seen.path})"
         return [failed("state", "directory", f"{seen.path} cannot be used ({seen.trouble})", step)]
     return [_directory(seen), _space(seen, journal_max_bytes), _file_system(seen)]
 

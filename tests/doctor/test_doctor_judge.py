@@ -179,6 +179,11 @@ def test_the_state_directory(members: dict[str, Any], statuses: tuple[str, ...])
     assert tuple(status for _, status in judged(checks)) == statuses
 
 
+def test_a_full_disk_is_told_with_how_to_look_at_it() -> None:
+    (check,) = judge.state_checks(StateSeen("/s", trouble="no space left on device"), 256 * MIB)
+    assert check.next == "make room on its disk, of bytes (df -h /s) or of files (df -i /s)"
+
+
 @pytest.mark.parametrize(("version", "status"), [((3, 51, 2), "warn"), ((3, 51, 3), "pass"), ((4, 0, 0), "pass")])
 def test_an_old_sqlite_is_worth_a_note(version: tuple[int, int, int], status: str) -> None:
     assert only(judge.sqlite_checks(version)) == status
