@@ -1,8 +1,9 @@
-"""What was seen of the providers, and what their clocks say of ours: pass, warn or fail. Pure."""
+"""What was seen of the providers, and of our clock by theirs and by the ledger: pass, warn or fail. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
@@ -173,6 +174,18 @@ def _usd(data: dict[str, Any], name: str) -> Decimal | None:
 def _dollars(amount: Decimal) -> str:
     sign = "-" if amount < 0 else ""
     return f"{sign}${abs(amount):,.{2 if abs(amount) >= 1 or not amount else 4}f}"
+
+
+def period_checks(ahead: Mapping[str, int]) -> list[Check]:
+    """Budgets whose period a clock that was ahead has begun: such a one is not over before the clock comes there again."""
+    step = "once the clock is right: give it a `name:` that it has not had, and `tollkeeper reload`; it begins at nothing then"
+    told = (
+        "the budget {} is in the period that begins on {}, as the clock was ahead once, and starts anew after that only"
+    )
+    return [
+        failed("state", "periods", told.format(budget, datetime.fromtimestamp(begins, UTC).date().isoformat()), step)
+        for budget, begins in ahead.items()
+    ]
 
 
 def clock_checks(providers: Sequence[ProviderSeen]) -> list[Check]:

@@ -7,10 +7,12 @@ import pwd
 import sqlite3
 import stat
 import tempfile
+import time
 from contextlib import closing
 from pathlib import Path
 
 from proxy.doctor.seen import AuditSeen, JournalSeen, LedgerSeen, StateSeen, WebhooksSeen
+from proxy.policy.values import Settings
 from proxy.stores.database import connect
 from proxy.stores.deliveries import switched_off
 from proxy.stores.failures import LedgerUnavailable, StoreError
@@ -103,6 +105,17 @@ def look_at_ledger(state_dir: str) -> LedgerSeen:
         return LedgerSeen(trouble=error.reason, is_busy=True)
     except StoreError as error:
         return LedgerSeen(trouble=str(error))
+
+
+def look_at_periods(settings: Settings) -> dict[str, int]:
+    """The budgets that are in a period which has not begun yet, and when it does; none where that cannot be read."""
+    budgets, now = [budget.id for budget in settings.money.budgets], time.time()
+    try:
+        return {
+            budget: begins for budget, begins in sorted(Files(Path(settings.state_dir)).spent(budgets)) if begins > now
+        }
+    except StoreError:
+        return {}
 
 
 def look_at_audit(state_dir: str) -> AuditSeen:

@@ -34,11 +34,18 @@ from proxy.doctor.judge_daemon import (
     unit_checks,
     webhook_checks,
 )
-from proxy.doctor.judge_provider import clock_checks, offline_checks, provider_checks, sealed_check
+from proxy.doctor.judge_provider import clock_checks, offline_checks, period_checks, provider_checks, sealed_check
 from proxy.doctor.look_config import look_at_config, look_at_keys, look_at_prices
 from proxy.doctor.look_daemon import look_at_daemon, look_at_metrics, look_at_ports
 from proxy.doctor.look_provider import look_at_providers
-from proxy.doctor.look_state import look_at_audit, look_at_journal, look_at_ledger, look_at_state, look_at_webhooks
+from proxy.doctor.look_state import (
+    look_at_audit,
+    look_at_journal,
+    look_at_ledger,
+    look_at_periods,
+    look_at_state,
+    look_at_webhooks,
+)
 from proxy.doctor.look_systemd import look_at_unit
 from proxy.doctor.seen import ConfigSeen, DaemonSeen
 from proxy.policy.tenants import Accounts
@@ -105,6 +112,7 @@ def _state(settings: Settings) -> list[Check]:
     if seen.exists and not seen.trouble:
         ledger = look_at_ledger(settings.state_dir)
         checks += ledger_checks(ledger)
+        checks += period_checks(look_at_periods(settings))
         checks += audit_checks(look_at_audit(settings.state_dir), ledger)
         checks += journal_checks(look_at_journal(settings.state_dir))
         checks += webhook_checks(look_at_webhooks(settings.state_dir))

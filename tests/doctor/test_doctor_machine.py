@@ -22,6 +22,9 @@ from harness.surroundings import surroundings
 
 from proxy import __version__
 from proxy.stores.lock import StateLock, holder_of
+from proxy.stores.records import Row, Settled
+from proxy.stores.segment_writer import framed
+from proxy.stores.segments import segment_path
 
 NOTHING_WRONG: list[tuple[str, str]] = []
 
@@ -101,6 +104,35 @@ def test_a_daemon_that_hangs_is_told_from_one_that_is_gone(tmp_path: Path) -> No
     gone = visit(tmp_path)
     assert gone.failed == NOTHING_WRONG
     assert gone.one("daemon", "lock")["found"] == "free"
+
+
+def test_a_budget_that_a_wrong_clock_took_into_the_future_is_told_with_what_frees_it(tmp_path: Path) -> None:
+    """No call is refused for it, and none reopens a period; but the daily cap is one for all days until then."""
+    budgets = [{"usd": 0.02, "per": "day", "tz": "UTC"}]
+    ahead, price = 2_000_073_600, {"input": 100, "output": 100}  # 2033-05-19
+
+    def settings(**named: str) -> dict[str, Any]:
+        return usual(tmp_path, budgets=[{**budgets[0], **named}], models={"m": {"target": "mock/echo", "price": price}})
+
+    (tmp_path / "state" / "journal").mkdir(parents=True)
+    (tmp_path / "state").chmod(0o700)
+    row = Row(
+        "before.1", "before", 1, ahead * 1000, "alice", "chat/completions", "m", "m", "mock", cost_pusd=20_000_000_000
+    )
+    spent = Settled(row, (("global:day", ahead),))
+    segment_path(tmp_path / "state" / "journal", 1).write_bytes(framed(spent))
+    with Daemon(settings(), tmp_path, key=CLIENT_KEY) as running:
+        refused = running.chat("m", max_tokens=100)
+        assert (refused.status, "2033-05-20" in refused.error["message"]) == (402, True)
+        assert running.stop() == 0
+    told = visit(tmp_path)
+    assert told.failed == [("state", "periods")]
+    assert "the budget global:day is in the period that begins on 2033-05-19" in told.one("state", "periods")["found"]
+    assert "give it a `name:`" in told.one("state", "periods")["next"]
+    with Daemon(settings(name="daily"), tmp_path, key=CLIENT_KEY) as running:
+        assert running.chat("m", max_tokens=100).status == 200
+        assert running.stop() == 0
+    assert visit(tmp_path).failed == NOTHING_WRONG
 
 
 def test_who_holds_the_lock_is_asked_without_taking_it(tmp_path: Path) -> None:
