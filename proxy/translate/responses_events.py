@@ -60,8 +60,9 @@ class ResponsesEvents(StreamReader):
                 self.writer.likely(read_logprobs(event.logprobs))
             self.writer.text(a_text(event.delta))
         elif kind in _CALLS:
-            self._piece(event)
-            self.argue(event.output_index, a_text(event.delta))
+            if self._open.get(event.output_index) in _STREAMED:  # else its item tells them
+                self._piece(event)
+                self.argue(event.output_index, a_text(event.delta))
         elif kind in _THOUGHTS:
             self._piece(event)
             self.writer.reason(a_text(event.delta), "openai")

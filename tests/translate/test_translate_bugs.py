@@ -48,12 +48,18 @@ def done_only() -> list[dict[str, Any]]:
     return [event for event in responses_story() if event["type"] != "response.function_call_arguments.delta"]
 
 
+def never_begun() -> list[dict[str, Any]]:
+    """Arguments of calls whose items were never begun, only ended."""
+    kinds = {"response.output_item.added"}
+    return [e for e in responses_story() if not (e["type"] in kinds and e["item"]["type"] == "function_call")]
+
+
 def terminal_only() -> list[dict[str, Any]]:
     """A response of which nothing was streamed."""
     return numbered([{"type": "response.completed", "response": responses_whole()}])
 
 
-@pytest.mark.parametrize("events", [done_only(), terminal_only()])
+@pytest.mark.parametrize("events", [done_only(), never_begun(), terminal_only()])
 @pytest.mark.parametrize("target", ["messages", "chat"])
 def test_arguments_that_came_in_no_delta_are_told(events: list[Any], target: Protocol) -> None:
     assert told(target, "responses", events) == told(target, "responses", responses_story())
