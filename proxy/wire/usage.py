@@ -23,6 +23,7 @@ class Pass(Struct, frozen=True):
 class Usage(Struct, frozen=True):
     """Token counts of one call. `input_tokens` includes cached, written, image and audio ones.
 
+    `cache_write_1h_tokens` were written to be kept for an hour or longer.
     `passes`: the runs it was made of, where each is billed by itself; the counts are their sum. `audio_seconds` None:
     not told. `search_units` are those of a rerank, `pages` those of documents read.
 
@@ -70,6 +71,11 @@ _INPUTS = ("prompt_tokens", "input_tokens")
 _OUTPUTS = ("completion_tokens", "output_tokens")
 _DETAILS = ("tokens_details", "token_details")  # the singular: audio transcriptions, Mistral
 _WRITTEN = ("cache_write_tokens", "cache_creation_input_tokens", "cache_creation_tokens")  # OpenAI, Alibaba, LiteLLM
+_WRITTEN_FOR_LONG = (
+    ("cache_write_tokens_details", "ttl_12h_tokens"),  # OpenAI
+    ("cache_creation_token_details", "ephemeral_12h_input_tokens"),  # LiteLLM
+    ("cache_creation_token_details", "ephemeral_1h_input_tokens"),
+)
 _ADDITIVE = ("cache_read_input_tokens", "cache_creation_input_tokens", "cache_creation")
 _SUMMED = (
     "input_tokens",
@@ -176,7 +182,7 @@ def _read_inclusive(reading: _Reading) -> Usage:
     details, out_details = reading.details("input"), reading.details("output")
     cached = reading.count(details, "cached_tokens") or reading.either(("prompt_cache_hit_tokens", "cached_tokens"))
     written = max(reading.count(details, name) for name in _WRITTEN)
-    hour = reading.count(details, "cache_creation_token_details", "ephemeral_1h_input_tokens")
+    hour = sum(reading.count(details, *path) for path in _WRITTEN_FOR_LONG)
     reasoning = reading.count(out_details, "reasoning_tokens")
     read, out = reading.either(_INPUTS), reading.either(_OUTPUTS)
     read, out = _by_total(reading, (read, out), cached + written, reasoning)

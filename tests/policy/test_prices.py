@@ -237,7 +237,7 @@ def test_a_request_may_cost_by_itself() -> None:
         ("anthropic/claude-x", {}, "2e-6"),
         ("claude-x", {"input_cache_write": "0.00000125"}, "2e-6"),
         ("anthropic/claude-x", {"input_cache_write_1h": "0.000003"}, "3e-6"),
-        ("a/b", {"input_cache_write": "0.00000125"}, "1.25e-6"),
+        ("openai/gpt-x", {"input_cache_write": "0.00000125"}, "2.5e-6"),
         ("a/b", {}, "1e-6"),
     ],
 )

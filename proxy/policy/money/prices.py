@@ -174,10 +174,12 @@ class Price(Struct, frozen=True):
         return msgspec.structs.replace(self, **tokens, overrides=overrides, variants=variants, hold=hold)
 
     def write_1h_usd(self) -> Decimal:
-        """A token written to the cache for an hour."""
+        """A token written to the cache for an hour or longer: OpenAI's twelve cost twice the half hour that it lists."""
         if self.cache_write_1h_usd is not None:
             return self.cache_write_1h_usd
-        return 2 * self.input_usd if self.doubles_hour_writes else either(self.cache_write_usd, self.input_usd)
+        if self.doubles_hour_writes:
+            return 2 * self.input_usd
+        return self.input_usd if self.cache_write_usd is None else 2 * self.cache_write_usd
 
 
 FREE_OF_CHARGE = Price(_ZERO, _ZERO)

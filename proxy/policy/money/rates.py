@@ -139,8 +139,8 @@ class Case(Struct, frozen=True):
         rate = self.rate(names, tokens)
         if input_media.caches_for_hours:
             hour = self.rate(("cache_write_1h_usd",), tokens)
-            doubled = 2 * self.rate(("input_usd",), tokens) if self.price.doubles_hour_writes else _ZERO
-            rate = max(rate, hour, doubled)
+            doubled = ("input_usd",) if self.price.doubles_hour_writes else ("cache_write_usd",)
+            rate = max(rate, hour, 2 * self.rate(doubled, tokens))
         return tokens * rate * self.surcharge()
 
     def fees_usd(self) -> Decimal:
