@@ -89,7 +89,7 @@ class Job(Struct):
     def weight(self) -> Weight:
         """All of what it weighs."""
         return self.weighed or weight_of_texts(
-            self.record.endpoint, self.text_tokens, self.likely_tokens, self.requested
+            self.record.endpoint, self.text_tokens - self.requested.tools_tokens, self.likely_tokens, self.requested
         )
 
     def let_go(self) -> None:

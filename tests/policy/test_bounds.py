@@ -19,7 +19,7 @@ from proxy.policy.money.costs import Extra, cost_usd
 from proxy.policy.money.prices import Override, Price
 from proxy.policy.money.quote import ample_pusd
 from proxy.policy.money.rates import IMAGE_TOKENS, WIDEST_WINDOW, Sizes
-from proxy.policy.money.weight import weigh
+from proxy.policy.money.weight import weigh, weigh_all, weigh_plain
 from proxy.wire.call import Call, read_call
 from proxy.wire.endpoints import endpoint_for
 from proxy.wire.usage import Usage
@@ -789,17 +789,20 @@ PICO = st.integers(0, 10**8).map(lambda pusd: D(pusd).scaleb(-12))
     sizes=st.builds(Sizes, st.none() | st.integers(1, 3000), st.none() | st.integers(1, 3000)),
     text=st.text(max_size=900),
     maximum=st.none() | st.integers(1, 5000),
+    tools=st.sampled_from([None, [], [{"type": "function", "function": {"name": "f"}}], [{"type": "bash_20250124"}]]),
 )
 def test_a_line_bounds_plain_chats_as_working_each_out_does(
-    price: Price, sizes: Sizes, text: str, maximum: int | None
+    price: Price, sizes: Sizes, text: str, maximum: int | None, tools: list[Any] | None
 ) -> None:
-    limit = {} if maximum is None else {"max_tokens": maximum}
+    limit = {"tools": tools} if maximum is None else {"max_tokens": maximum, "tools": tools}
     asked = call(messages=[{"role": "user", "content": text.encode("ascii", "ignore").decode()}], **limit)
     slope = slope_of(price, sizes, BudgetRules())
     assert slope is not None
-    found, first = slope.bound(len(asked.body), maximum), slope.bound(0, maximum)
-    assert found == upper_bound(asked, price, sizes)
-    assert found.pusd == first.pusd + slope.pusd_per_input_token * min(len(asked.body), slope.window)
+    weight = weigh_plain(asked)
+    assert weight is not None
+    found, first = slope.bound(weight.text_tokens, maximum), slope.bound(0, maximum)
+    assert found == upper_bound(weigh_all(asked), price, sizes)
+    assert found.pusd == first.pusd + slope.pusd_per_input_token * min(weight.text_tokens, slope.window)
     for may_lower in (True, False):
         assert ample_pusd(found, may_lower) - found.pusd == ample_pusd(first, may_lower) - first.pusd
 

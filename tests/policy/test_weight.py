@@ -19,7 +19,45 @@ def asked(path: str, body: bytes) -> Call:
     return read_call(endpoint_for("POST", path), "POST", (path, ""), ("application/json", body))
 
 
+MARKS = st.sampled_from([None, {}, {"type": "ephemeral"}, {"ttl": "5m"}, {"ttl": "1h"}, {"ttl": 1}, "1h", []])
+KINDS = st.sampled_from(["text", "tool_use", "tool_result", "thinking", "image", "document", "input_audio", "", 1])
+BLOCKS = st.lists(
+    st.fixed_dictionaries(
+        {"type": KINDS},
+        optional={
+            "cache_control": MARKS,
+            "input": st.just({"content": [{"type": "image"}]}),
+            "content": st.text(max_size=3)
+            | st.lists(
+                st.fixed_dictionaries(
+                    {"type": KINDS}, optional={"cache_control": MARKS, "content": st.just([{"type": "image"}])}
+                ),
+                max_size=2,
+            ),
+            "output": st.just([{"type": "image"}]),
+        },
+    ),
+    max_size=2,
+)
+TOOLS = st.lists(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "type": st.sampled_from(
+                ["function", "custom", "bash_20250124", "web_search", "shell", "namespace", "mcp", "x", 1]
+            ),
+            "function": st.fixed_dictionaries({"name": st.just("f")}, optional={"cache_control": MARKS}),
+            "cache_control": MARKS,
+            "name": st.just("n"),
+            "environment": st.just({"type": "container_auto"}),
+            "tools": st.just([{"type": "file_search"}]),
+        },
+    )
+    | st.none(),
+    max_size=3,
+)
 CONTENTS = st.one_of(
+    BLOCKS,
     st.text(),
     st.none(),
     st.lists(
@@ -42,9 +80,10 @@ MEMBERS = st.fixed_dictionaries(
         "max_completion_tokens": st.integers(0, 9),
         "n": st.integers(0, 3),
         "stream": st.booleans(),
-        "system": st.one_of(st.text(max_size=3), st.just([{"type": "text", "cache_control": {"ttl": "1h"}}])),
+        "system": st.one_of(st.text(max_size=3), st.none(), BLOCKS),
         "temperature": st.floats(0, 1),
-        "tools": st.just([]),
+        "tools": TOOLS | st.none() | st.text(max_size=3),
+        "max_tool_calls": st.integers(0, 3),
         "plugins": st.just([{"id": "web"}]),
         "modalities": st.just(["image"]),
     },
@@ -74,6 +113,15 @@ PLAIN = b'{"model":"m","messages":[{"role":"user","content":"hi"}],"max_tokens":
         (PLAIN.replace(b'"hi"', b'[{"t\\u0079pe":"image_url"}]'), False),
         (PLAIN.replace(b'"hi"', b'"hi","audio":{"id":"a"}'), False),
         (PLAIN.replace(b'"hi"', b'null,"tool_calls":[{"type":"function","function":{"name":"f"}}]'), True),
+        (PLAIN.replace(b'"hi"', b'[{"type":"text","text":"hi","cache_control":{"type":"ephemeral"}}]'), True),
+        (PLAIN.replace(b'"hi"', b'[{"type":"tool_result","content":[{"type":"text","text":"hi"}]}]'), True),
+        (PLAIN.replace(b'"hi"', b'[{"type":"tool_result","content":[{"type":"image"}]}]'), False),
+        (PLAIN.replace(b'"stream"', b'"tools":[{"type":"function","function":{"name":"f"}}],"stream"'), True),
+        (PLAIN.replace(b'"stream"', b'"tools":[{"name":"f","input_schema":{}}],"stream"'), True),
+        (PLAIN.replace(b'"stream"', b'"tools":[{"name":"f","cache_control":{"ttl":"1h"}}],"stream"'), False),
+        (PLAIN.replace(b'"stream"', b'"tools":[{"type":"web_search"}],"stream"'), False),
+        (PLAIN.replace(b'"stream"', b'"system":[{"type":"text","text":"s"}],"stream"'), True),
+        (PLAIN.replace(b'"stream"', b'"system":[{"type":"image"}],"stream"'), False),
         (PLAIN.replace(b"7", b"0"), False),
         (PLAIN.replace(b"7", b"true"), False),
         (PLAIN.replace(b'"stream"', b'"n"'), False),

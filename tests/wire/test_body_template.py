@@ -198,6 +198,27 @@ def test_nothing_is_learnt_of_what_is_odd_and_never_too_much() -> None:
     assert templates.find(CHAT, first) is None
 
 
+FUNCTIONS = [{"type": "function", "function": {"name": name, "parameters": {}}} for name in "ab"]
+CALL = {"id": "c", "type": "function", "function": {"name": "a", "arguments": "{}"}}
+TOOL_CALLS = [
+    {"role": "assistant", "content": None, "tool_calls": [CALL]},
+    {"role": "tool", "tool_call_id": "c", "content": "done"},
+]
+BLOCKS = [
+    {
+        "role": "assistant",
+        "content": [{"type": "thinking", "thinking": "t", "signature": "s"}, {"type": "tool_use", "input": {}}],
+    },
+    {"role": "user", "content": [{"type": "tool_result", "content": [{"type": "text", "text": "x"}]}]},
+    {
+        "role": "user",
+        "content": [{"type": "tool_result", "content": "x", "cache_control": {"type": "ephemeral", "ttl": "5m"}}],
+    },
+]
+IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aaaa"}}
+PICTURE = {"role": "user", "content": [{"type": "tool_result", "content": [IMAGE]}]}
+
+
 def asked(body: bytes, path: str = "/chat/completions") -> Call:
     return read_call(MODEL_ROWS[path], "POST", (path, ""), ("application/json", body))
 
@@ -213,6 +234,34 @@ def asked(body: bytes, path: str = "/chat/completions") -> Call:
         {"messages": MESSAGES, "model": "a", "fallbacks": ["b"]},
         {"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}]}], "model": "a"},
         {"system": "s", "messages": MESSAGES, "model": "a"},
+        {"model": "a", "messages": MESSAGES, "tools": FUNCTIONS, "max_tokens": 7},
+        {"model": "a", "messages": TOOL_CALLS, "tools": FUNCTIONS, "parallel_tool_calls": True},
+        {"model": "a", "messages": MESSAGES, "tools": [{**FUNCTIONS[0], "cache_control": {"type": "ephemeral"}}]},
+        {
+            "model": "a",
+            "messages": MESSAGES,
+            "tools": [{**FUNCTIONS[0], "cache_control": {"ttl": "1h"}}],
+            "max_tokens": 7,
+        },
+        {
+            "model": "a",
+            "messages": MESSAGES,
+            "tools": [*FUNCTIONS, {"type": "web_search_20250305", "name": "web_search"}],
+        },
+        {
+            "model": "a",
+            "messages": MESSAGES,
+            "tools": [{"type": "custom", "name": "p"}, {"type": "bash_20250124", "name": "bash"}],
+        },
+        {"model": "a", "messages": MESSAGES, "tools": []},
+        {"model": "a", "messages": MESSAGES, "tools": None},
+        {
+            "model": "a",
+            "messages": BLOCKS,
+            "system": [{"type": "text", "text": "s", "cache_control": {"type": "ephemeral"}}],
+        },
+        {"model": "a", "messages": BLOCKS, "system": [{"type": "text", "text": "s", "cache_control": {"ttl": "1h"}}]},
+        {"model": "a", "messages": [*BLOCKS, PICTURE], "tools": FUNCTIONS, "max_tokens": 7},
         {"messages": MESSAGES, "model": "a", "user": "ann", "max_tokens": 7},
         {"model": "a", "messages": MESSAGES, "max_tokens": 7, "seed": 5},
     ],

@@ -120,16 +120,7 @@ class _Tally:
 
     def caching(self, control: Any) -> None:
         """A mark that what stands here is to be kept in a cache."""
-        if isinstance(control, dict) and control.get("ttl") not in (None, "5m"):
-            self.caches_for_hours = True
-
-    def tools(self, tools: Any) -> None:
-        """Tools are text; they may be marked too."""
-        for tool in tools if isinstance(tools, list) else ():
-            if isinstance(tool, dict):
-                function = tool.get("function")
-                self.caching(tool.get("cache_control"))
-                self.caching(function.get("cache_control") if isinstance(function, dict) else None)
+        self.caches_for_hours = self.caches_for_hours or is_for_hours(control)
 
     def images_of(self, value: Any) -> None:
         """Images the image endpoints take beside the prompt: addresses, data, or objects that hold one."""
@@ -151,7 +142,7 @@ def read_input(
     tally = _Tally(lacking)
     for name in ("system", "messages", "input"):
         tally.items(members.get(name))
-    tally.tools(members.get("tools"))
+    tally.caches_for_hours = tally.caches_for_hours or are_for_hours(members.get("tools"))
     tally.caching(members.get("cache_control"))
     if call.endpoint.name.startswith("images"):
         for name in _MEDIA_MEMBERS:
@@ -160,7 +151,7 @@ def read_input(
         tally.items({"type": "input_audio", "input_audio": sound})
     is_elsewhere = tally.is_elsewhere or any(members.get(name) for name in _ELSEWHERE)
     is_elsewhere = is_elsewhere or isinstance(members.get("prompt"), dict) or bool(members.get("preset"))
-    return len(call.body) + added_bytes - tally.media_bytes + _tools_tokens(members.get("tools")), InputMedia(
+    return len(call.body) + added_bytes - tally.media_bytes + tools_tokens(members.get("tools")), InputMedia(
         images=tally.images,
         audio_seconds=-(-tally.audio_bytes // LEAST_AUDIO_BYTES_PER_SECOND),
         is_elsewhere=is_elsewhere,
@@ -169,12 +160,27 @@ def read_input(
     )
 
 
+def is_for_hours(control: Any) -> bool:
+    """Whether a mark says that something is to be kept for longer than the usual five minutes."""
+    return isinstance(control, dict) and control.get("ttl") not in (None, "5m")
+
+
+def are_for_hours(tools: Any) -> bool:
+    """Whether tools, which are text, have such a mark."""
+    for tool in tools if isinstance(tools, list) else ():
+        function = tool.get("function") if isinstance(tool, dict) else None
+        if any(isinstance(one, dict) and is_for_hours(one.get("cache_control")) for one in (tool, function)):
+            return True
+    return False
+
+
 def _is_plain(source: Any) -> bool:
     """Whether a document is text that stands in the body."""
     return isinstance(source, dict) and source.get("type") in ("text", "content")
 
 
-def _tools_tokens(tools: Any) -> int:
+def tools_tokens(tools: Any) -> int:
+    """What providers put before the tools of a request, beside what it says of them."""
     if not isinstance(tools, list) or not tools:
         return 0
     own = sum(isinstance(tool, dict) and tool.get("type", "function") not in ("function", "custom") for tool in tools)

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from proxy.policy.money.counts import count, positive
+from proxy.policy.money.input_media import tools_tokens
 from proxy.policy.money.pictures import Picture, picture_of, picture_tokens
 from proxy.policy.money.tools import TOOLS_MEMBERS, Tools, read_tools
 from proxy.wire.call import MAXIMA, Call
@@ -28,7 +29,7 @@ class Requested(Struct, frozen=True):
 
     `maximum` is the output limit the provider will heed, for each copy; `may_lower`: there is a member for one, and
     the client left it open. `tiers` are (member, value) of what costs more than usual. `picture_tokens` are for one
-    picture, as `picture` has it.
+    picture, as `picture` has it; `tools_tokens` stand before the tools, unseen.
     """
 
     tools: Tools
@@ -43,6 +44,7 @@ class Requested(Struct, frozen=True):
     picture: Picture = Picture()
     characters: int = 0
     documents: int = 0
+    tools_tokens: int = 0
 
 
 _ANY = Picture()
@@ -72,6 +74,7 @@ def read_requested(call: Call, members: Mapping[str, Any]) -> Requested:
         picture=picture_of(members) if call.endpoint.name.startswith("images") else _ANY,
         characters=len(text) if isinstance(text, str) else 0,
         documents=len(documents) if isinstance(documents, list) else 0,
+        tools_tokens=tools_tokens(members.get("tools")),
     )
 
 

@@ -8,8 +8,16 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from proxy.policy.money.input_media import INPUT_MEMBERS, TEXT_ALONE, InputMedia, read_input
+from proxy.policy.money.input_media import (
+    INPUT_MEMBERS,
+    TEXT_ALONE,
+    InputMedia,
+    are_for_hours,
+    read_input,
+    tools_tokens,
+)
 from proxy.policy.money.requested import PLAIN, REQUESTED_FIELDS, REQUESTED_MEMBERS, Requested, read_requested
+from proxy.policy.money.tools import read_tools
 from proxy.wire.call import MAXIMA, Call, Defaults, applied_defaults
 from proxy.wire.form import read_form
 from proxy.wire.json_object import JsonObject, Text
@@ -22,17 +30,26 @@ _LIKELY_IMAGE_TOKENS = 1_000
 _LIKELY_AUDIO_TOKENS_PER_SECOND = 1  # of the seconds a file can have at most; real ones have a tenth
 
 
+class _Caching(Struct, gc=False):
+    ttl: Literal["5m"] | None = None
+
+
 class _Said(Struct, gc=False):
-    """Of a message, or a part of one, that is text and nothing else; what it has beside this weighs nothing."""
+    """Of a message, or a part of one, that is text and nothing else, as are calls of tools and their results; what it has beside
+    this weighs nothing."""
 
     output: str | None = None
     audio: None = None
-    cache_control: None = None
-    type: Literal["text"] | None = None
+    cache_control: _Caching | None = None
+    type: Literal["text", "tool_use", "tool_result", "thinking", "redacted_thinking"] | None = None
+
+
+class _Result(_Said, gc=False):
+    content: str | None = None
 
 
 class _Part(_Said, gc=False):
-    content: str | None = None
+    content: str | list[_Result] | None = None
 
 
 class _Message(_Said, gc=False):
@@ -40,6 +57,7 @@ class _Message(_Said, gc=False):
 
 
 _read_texts = msgspec.json.Decoder(list[_Message]).decode
+_read_system = msgspec.json.Decoder(str | list[_Part]).decode
 
 
 class Weight(Struct, frozen=True):
@@ -142,21 +160,20 @@ def likely_tokens_of(body: bytes, messages: Text | None, requested: Requested) -
         _read_texts(messages)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):  # more, no JSON array, or half a character
         return None
-    return -(-len(body) * 2 // 7) + (requested.maximum or 0)
+    return -(-(len(body) + requested.tools_tokens) * 2 // 7) + (requested.maximum or 0)
 
 
 def weight_of_texts(endpoint: str, size: int, likely_tokens: int, requested: Requested) -> Weight:
     """The weight of a body of so many bytes, which are text and nothing else beside what it `requested` for."""
-    return Weight(endpoint, size, size, TEXT_ALONE, requested, likely_tokens - (requested.maximum or 0), likely_tokens)
+    tokens, likely_input_tokens = size + requested.tools_tokens, likely_tokens - (requested.maximum or 0)
+    return Weight(endpoint, size, tokens, TEXT_ALONE, requested, likely_input_tokens, likely_tokens)
 
 
 def _asks_beside_messages(call: Call, document: JsonObject) -> Requested | Literal[False]:
     """What a chat asks for, whatever its messages say; False where that is more than text."""
     maxima = MAXIMA[call.endpoint.shape]
-    for name in document.values.keys() & _WANTED:
-        is_text = name == "system" and bytes(document.values[name]).startswith(b'"')
-        if name not in maxima and name != "messages" and not is_text:
-            return False
+    if not all(_is_text(document, name) for name in document.values.keys() & _WANTED - {"messages", *maxima}):
+        return False
     maximum = None
     for name in call.max_fields:
         if name in maxima:
@@ -164,16 +181,25 @@ def _asks_beside_messages(call: Call, document: JsonObject) -> Requested | Liter
             if type(limit) is not int or limit <= 0:
                 return False
             maximum = limit if maximum is None or limit > maximum else maximum
-    return _plain_asks(maximum) if maximum is not None or call.endpoint.max_field is None else _LOWERED
+    may_lower = maximum is None and call.endpoint.max_field is not None
+    return _plain_asks(maximum, may_lower, tools_tokens(document.value("tools")))
+
+
+def _is_text(document: JsonObject, name: str) -> bool:
+    """Whether a member is text to the model, or describes tools that run at the client, and no more."""
+    if name == "tools":
+        tools = document.value(name)
+        return not are_for_hours(tools) and read_tools({name: tools}) == PLAIN.tools
+    try:
+        return name == "system" and _read_system(document.values[name]) is not None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return False
 
 
 @lru_cache(maxsize=1024)
-def _plain_asks(maximum: int | None) -> Requested:
-    """What a plain chat asks for with a maximum of its own, or where none can be put in."""
-    return msgspec.structs.replace(PLAIN, maximum=maximum, may_lower=False)
-
-
-_LOWERED = msgspec.structs.replace(PLAIN, maximum=None, may_lower=True)
+def _plain_asks(maximum: int | None, may_lower: bool, tools_tokens: int) -> Requested:  # noqa: FBT001 - remembered by position
+    """What a plain chat asks for."""
+    return msgspec.structs.replace(PLAIN, maximum=maximum, may_lower=may_lower, tools_tokens=tools_tokens)
 
 
 def asking(weight: Weight, **members: Any) -> Weight:

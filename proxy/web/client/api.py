@@ -215,20 +215,22 @@ def _like_before(sender: Sender, body: object, record: Record) -> Job | None:
         found = _prepared_before(sender, body, found, are_texts=True)
         if found is None:
             return None
-    weighed, requested, size = None, found.requested, len(body)
+    weighed, requested = None, found.requested
     likely_tokens = None if requested is None else likely_tokens_of(body, found.template.messages_of(body), requested)
-    if requested is None or likely_tokens is None:
+    if requested is not None and likely_tokens is not None:
+        text_tokens = len(body) + requested.tools_tokens
+    else:
         found = _prepared_before(sender, body, found, are_texts=False)
         if found is None:
             return None
         weighed = weigh(replace(found.call, body=body), found.plan.defaults)
-        requested, size, likely_tokens = weighed.requested, weighed.text_tokens, weighed.likely_tokens
+        requested, text_tokens, likely_tokens = weighed.requested, weighed.text_tokens, weighed.likely_tokens
     call, plan, head = replace(found.call, body=body), found.plan, sender.head
     until = record.started + head.read_timeout_seconds
     record.model, record.stream = call.model, call.stream
     record.marks, record.label = found.marks, plan.label
     return Job(
-        call, requested, size, likely_tokens, sender.caller, plan, head.incoming, record, until, found.scopes, found.scopes,
+        call, requested, text_tokens, likely_tokens, sender.caller, plan, head.incoming, record, until, found.scopes, found.scopes,
         head.rank, found, weighed,
     )  # fmt: skip
 
