@@ -37,6 +37,9 @@ _STORED = (
     r"upload|skill|video|item|ft|ftjob|eval|evalrun|gen|sess|agent|env)[-_]\w{3,}"
 )
 
+# of an endpoint that it does not have, in a 200: LM Studio
+_NO_ENDPOINT = "Unexpected endpoint or method"
+
 Missing = Literal["model", "object", "unknown"]
 
 # what a provider's status says of whose fault it was, in the vocabulary of the metrics
@@ -75,7 +78,14 @@ def status_of(error: Any) -> int:
         code = int(code)
     if isinstance(code, int) and 400 <= code <= 599:
         return code
+    if is_of_no_endpoint(error):
+        return 404
     return next((_STATUS_OF_TYPE[name] for name in _names(error) if name in _STATUS_OF_TYPE), 502)
+
+
+def is_of_no_endpoint(error: Any) -> bool:
+    """Whether the error inside a 200 says that there is no such endpoint."""
+    return isinstance(error, str) and error.startswith(_NO_ENDPOINT)
 
 
 def code_of(error: Any) -> str:

@@ -15,7 +15,7 @@ from msgspec import UNSET, Raw, Struct
 
 from proxy.wire.counting import text_of, tokens_in
 from proxy.wire.endpoints import Shape
-from proxy.wire.error_objects import code_of, status_of
+from proxy.wire.error_objects import code_of, is_of_no_endpoint, status_of
 from proxy.wire.events import Event, read_event, read_inner, read_value
 from proxy.wire.json_text import SMALL
 from proxy.wire.response import Standing
@@ -147,7 +147,7 @@ class Findings(Struct, eq=False):
     def failed(self) -> bool:
         """A 200 that is no answer: an error and no output, on the endpoints where that can be told."""
         if self.error is None or self._shape not in ("chat", "completions", "messages"):
-            return False
+            return self._shape == "responses" and is_of_no_endpoint(self.error)
         return not self.has_output and not (self.countable and self.counted_output)
 
     @property

@@ -31,7 +31,8 @@ def daemon(upstream_server: Upstream, tmp_path_factory: pytest.TempPathFactory) 
     free = {"kind": "openai", "free": True}
     for name, speaks in (("only-messages", "messages"), ("only-responses", "responses"), ("chatty", "chat")):
         config["providers"][name] = {**free, "base_url": f"{upstream_server.url}/{name}/v1", "speaks": [speaks]}
-    for name in ("unknown", "learner"):
+    studios = [f"studio-{path}-{streamed}" for path in ("messages", "responses") for streamed in ("true", "false")]
+    for name in ("unknown", "learner", *studios):
         config["providers"][name] = {**free, "base_url": f"{upstream_server.url}/{name}/v1"}
     config["models"]["two-tongues"] = {"target": "local/llama3.1", "fallbacks": ["anthropic/claude-sonnet-4.5"]}
     config["keys"]["strict"] = {"key": "sk-strict", "translation": {"lossy": "reject"}}
@@ -151,6 +152,21 @@ def test_what_is_not_known_is_tried_and_learnt(daemon: Daemon, upstream: Upstrea
     paths = [call.target for call in upstream.wait_for_calls(3)]
     assert paths == ["/learner/v1/messages", "/learner/v1/chat/completions", "/learner/v1/chat/completions"]
     assert first.header("x-tollkeeper-attempts") == "2" and second.header("x-tollkeeper-attempts") == "1"
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize(("path", "body"), [("messages", MESSAGES), ("responses", RESPONSES)])
+def test_a_200_that_knows_no_such_endpoint_is_taken_for_what_it_says(
+    daemon: Daemon, upstream: Upstream, path: str, body: dict[str, Any], streamed: bool
+) -> None:
+    """LM Studio's answer."""
+    no_endpoint = json_reply({"error": f"Unexpected endpoint or method. (POST /v1/{path})"})
+    upstream.expect(no_endpoint, sse(chat_stream()) if streamed else json_reply(chat_reply()))
+    name = f"studio-{path}-{streamed}".lower()
+    reply = daemon.post(f"/v1/{path}", {**body, "model": f"{name}/llama", "stream": streamed})
+    assert (reply.status, reply.header("x-tollkeeper-adjusted")) == (200, f"protocol={path}>chat")
+    paths = [call.target for call in upstream.wait_for_calls(2)]
+    assert paths == [f"/{name}/v1/{path}", f"/{name}/v1/chat/completions"]
 
 
 @pytest.mark.parametrize(
