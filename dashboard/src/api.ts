@@ -38,6 +38,9 @@ export function keepPageToken(token: string | null): void {
   else localStorage.removeItem(PAGE_TOKEN);
 }
 
+// Null: everything that was kept went.
+export const isPageToken = (key: string | null): boolean => key === null || key === PAGE_TOKEN;
+
 // A login at a provider of identity comes back with the token behind the #.
 export function takePageToken(): void {
   const found = /^#page=([\w-]+)$/.exec(location.hash);

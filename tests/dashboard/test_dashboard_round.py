@@ -174,6 +174,26 @@ def test_a_rule_that_is_tried_sends_a_test_to_those_it_tells(visit: Visit, recei
     page.keyboard.press("Escape")
 
 
+def test_two_tabs_of_a_browser_are_one_login(browser: Browser, daemon: Daemon) -> None:
+    visit = Visit(browser, daemon)
+    first, second = visit.open("#/keys"), visit.context.new_page()
+    second.goto(f"{visit.address}/#/budgets")
+    first.get_by_role("button", name="Log in").click()
+    visit.log_in()
+    second.get_by_role("button", name="Log out").wait_for()
+    for name, tab in (("one", first), ("two", second)):  # each may change something, whoever has logged in
+        tab.goto(f"{visit.address}/#/keys")
+        tab.get_by_role("button", name="New key").click()
+        tab.get_by_label("Name").fill(f"tab-{name}")
+        tab.get_by_role("button", name="Make it").click()
+        tab.get_by_role("dialog").locator("pre").wait_for()
+        tab.keyboard.press("Escape")
+    with second.expect_navigation():
+        second.get_by_role("button", name="Log out").click()
+    first.get_by_role("button", name="Log in").wait_for()
+    visit.close()
+
+
 def test_who_logs_out_may_change_nothing_any_more(browser: Browser, daemon: Daemon) -> None:
     visit = Visit(browser, daemon)
     page = visit.open("#/keys")

@@ -1,6 +1,6 @@
 // Logging in: by an admin token, or at the provider of identity where there is one. Whatever waited for it goes on.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { keepPageToken, onLogin, pageHeaders, read, refusal, sent } from "../api";
+import { isPageToken, keepPageToken, onLogin, pageHeaders, read, refusal, sent } from "../api";
 import { Dialog } from "./parts";
 
 export function Login() {
@@ -92,8 +92,13 @@ export function useWho(): [Who | null, () => Promise<void>] {
   useEffect(() => {
     void look();
     const again = () => void look();
+    const elsewhere = (told: StorageEvent) => isPageToken(told.key) && again();
     addEventListener("login", again);
-    return () => removeEventListener("login", again);
+    addEventListener("storage", elsewhere); // in another tab of this browser
+    return () => {
+      removeEventListener("login", again);
+      removeEventListener("storage", elsewhere);
+    };
   }, []);
   const leave = async () => {
     await sent("POST", "auth/logout", {});
