@@ -203,6 +203,9 @@ def test_a_provider_is_added_tried_and_serves(visit: Visit, daemon: Daemon) -> N
     row.get_by_text("not called in the last hour").wait_for()
     page.get_by_role("button", name="Test second").click()
     page.get_by_role("status").get_by_text("second:").wait_for()
+    page.set_viewport_size({"width": 320, "height": 900})
+    visit.judge()
+    page.set_viewport_size({"width": 1280, "height": 900})
     assert daemon.chat("second/openai/gpt-4o").status == 200
     page.reload()
     row.get_by_text("answers", exact=True).wait_for()
