@@ -449,6 +449,7 @@ def test_the_dearest_rate_of_input_counts() -> None:
     [
         (Price(D("1e-12"), D(0), cache_write_1h_usd=D("3e-12")), 3),
         (Price(D("1e-12"), D(0), doubles_hour_writes=True), 2),
+        (Price(D("4e-12"), D(0), cache_write_usd=D("5e-12")), 10),
         (Price(D("1e-12"), D(0)), 1),
     ],
 )
@@ -471,6 +472,9 @@ HOUR = {"type": "ephemeral", "ttl": "1h"}
         ({"tools": [{"name": "f", "cache_control": HOUR}]}, True),
         ({"tools": [{"type": "function", "function": {"name": "f", "cache_control": HOUR}}]}, True),
         ({"cache_control": {"type": "ephemeral", "ttl": "24h"}}, True),
+        ({"prompt_cache_options": {"ttl": "12h"}}, True),
+        ({"prompt_cache_options": {"mode": "explicit", "ttl": "30m"}}, False),
+        ({"messages": user({"type": "text", "text": "x", "prompt_cache_breakpoint": {"mode": "explicit"}})}, False),
         ({"cache_control": {"type": "ephemeral"}}, False),
         ({"cache_control": {"type": "ephemeral", "ttl": "5m"}}, False),
         ({"messages": user({"type": "text", "text": '{"cache_control": {"ttl": "1h"}}'})}, False),

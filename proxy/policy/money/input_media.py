@@ -35,6 +35,7 @@ INPUT_MEMBERS = frozenset(
         "input",
         "input_audio",
         "cache_control",
+        "prompt_cache_options",
         "tools",
         "prompt",
         "preset",
@@ -46,13 +47,16 @@ INPUT_MEMBERS = frozenset(
 )
 # Parts whose length says nothing of their tokens: pages of a PDF, things kept at the provider.
 _OPAQUE = frozenset({"file", "input_file", "document", "container_upload", "item_reference"})
+# How long a prompt is kept that costs as usual; what marks a part that is to be kept: Anthropic's word, OpenAI's.
+_USUAL_TIMES = (None, "5m", "30m")
+_KEEPS = ("cache_control", "prompt_cache_breakpoint")
 _DEEPEST = 4
 _BOUNDARY = re.compile(r';\s*boundary\s*=\s*"?([^\s;,"]+)', re.IGNORECASE)
 
 
 class InputMedia(Struct, frozen=True):
     """Bounds of what a model will read beside text. `items` are those of an array of texts, each read by itself; empty elsewhere. `is_elsewhere`: some of it is not in the body, and only the
-    context window bounds it. `caches_for_hours`: some is to be kept for longer than the usual five minutes."""
+    context window bounds it. `caches_for_hours`: some is to be kept for longer than as usual."""
 
     images: int = 0
     audio_seconds: int = 0
@@ -81,8 +85,9 @@ class _Tally:
                 self._item(item, depth)
 
     def _item(self, item: dict[str, Any], depth: int) -> None:
-        if "cache_control" in item:
-            self.caching(item["cache_control"])
+        for mark in _KEEPS:
+            if mark in item:
+                self.caching(item[mark])
         kind = item.get("type")
         kind = kind if isinstance(kind, str) else ""
         if "image" in kind or "screenshot" in kind:
@@ -144,6 +149,7 @@ def read_input(
         tally.items(members.get(name))
     tally.caches_for_hours = tally.caches_for_hours or are_for_hours(members.get("tools"))
     tally.caching(members.get("cache_control"))
+    tally.caching(members.get("prompt_cache_options"))
     if call.endpoint.name.startswith("images"):
         for name in _MEDIA_MEMBERS:
             tally.images_of(members.get(name))
@@ -161,8 +167,8 @@ def read_input(
 
 
 def is_for_hours(control: Any) -> bool:
-    """Whether a mark says that something is to be kept for longer than the usual five minutes."""
-    return isinstance(control, dict) and control.get("ttl") not in (None, "5m")
+    """Whether a mark says that something is to be kept for longer than as usual."""
+    return isinstance(control, dict) and control.get("ttl") not in _USUAL_TIMES
 
 
 def are_for_hours(tools: Any) -> bool:
