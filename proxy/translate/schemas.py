@@ -15,6 +15,7 @@ _UNTAKEN = frozenset(
     "minProperties maxProperties patternProperties propertyNames unevaluatedProperties contains minContains maxContains "
     "prefixItems not if then else dependentRequired dependentSchemas".split()
 )
+_FORMATS = ("date-time", "date", "time", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid")
 _NAMED = ("properties", "$defs", "definitions")
 _LISTED = ("anyOf", "oneOf", "allOf")
 _FEWEST = (0, 1)  # of `minItems`, the only ones it takes
@@ -57,7 +58,8 @@ def narrowed(schema: Any, depth: int = 0) -> Any:
     taken: dict[str, Any] = {}
     told: list[str] = []
     for name, value in schema.items():
-        if name in _UNTAKEN and not (name == "minItems" and value in _FEWEST):
+        is_odd_format = name == "format" and value not in _FORMATS
+        if is_odd_format or (name in _UNTAKEN and not (name == "minItems" and value in _FEWEST)):
             told.append(f"{name}: {value}")
         elif name in _NAMED and isinstance(value, dict):
             taken[name] = {key: narrowed(inner, depth + 1) for key, inner in value.items()}

@@ -66,6 +66,12 @@ SHAPES: list[tuple[Any, Any]] = [
         },
     ),
     ({"enum": [{"minimum": 1}]}, {"enum": [{"minimum": 1}]}),
+    ({"type": "string", "format": "date-time"}, {"type": "string", "format": "date-time"}),
+    ({"type": "integer", "format": "int32"}, {"type": "integer", "description": "{format: int32}"}),
+    (
+        {**CLOSED, "properties": {"format": {"type": "string", "format": "password"}}},
+        {**CLOSED, "properties": {"format": {"type": "string", "description": "{format: password}"}}},
+    ),
     (True, True),
 ]
 
