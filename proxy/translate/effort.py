@@ -43,6 +43,11 @@ def messages_effort(effort: str, model: str) -> str | None:
     return effort if knows else _EFFORTS_OF_MESSAGES.get(effort)
 
 
+def is_claude(model: str) -> bool:
+    """Whether it is one of Anthropic's own."""
+    return _version(model) is not None
+
+
 def draws_itself(model: str) -> bool:
     """Whether a model refuses to be told how words are drawn: Claude from 4.7 on."""
     return (version := _version(model)) is not None and version >= _DRAWS_ITSELF

@@ -10,14 +10,13 @@ from proxy.translate.chat_writing import split_system
 from proxy.translate.effort import (
     LEAST_BUDGET,
     budget_for,
-    draws_itself,
     is_adaptive,
     messages_effort,
-    takes_one_sampler,
     thinks,
 )
 from proxy.translate.losses import Field, Losses
 from proxy.translate.media import PDF, picture_type, text_of
+from proxy.translate.messages_terms import keep_prompt, sample
 from proxy.translate.schemas import ask_for, narrowed
 from proxy.translate.sealing import seal
 from proxy.translate.tools import apart, as_function, fitting_id, wire_name, wrapped
@@ -37,7 +36,6 @@ _LOST: tuple[Field, ...] = (
     "truncation",
     "max_tool_calls",
 )
-_SAMPLING: tuple[Field, ...] = ("temperature", "top_p", "top_k")
 _SPOKEN = frozenset({"cache_control", "container", "context_management", "mcp_servers"})
 
 
@@ -70,8 +68,9 @@ def write_messages(request: Request, aim: Aim, losses: Losses) -> dict[str, Any]
     elif request.tier:
         losses.add("service_tier")
     _think(body, request, losses)
-    _sample(body, request, losses)
+    sample(body, request, losses)
     _note(request, losses)
+    keep_prompt(body, request, losses)
     return body | {name: value for name, value in request.extra.items() if name in _SPOKEN}
 
 
@@ -85,7 +84,6 @@ def _note(request: Request, losses: Losses) -> None:
     losses.unless_empty("logprobs", request.logprobs or None)
     losses.unless_empty("metadata", request.metadata)
     losses.unless_empty("verbosity", request.verbosity)
-    losses.unless_empty("prompt_cache_key", request.cache_key)
     if extra.keys() - set(_LOST) - _SPOKEN - {"n", "top_k"}:
         losses.add("other")
 
@@ -106,25 +104,6 @@ def _think(body: dict[str, Any], request: Request, losses: Losses) -> None:
         body["thinking"] = {"type": "disabled"}
     if output:
         body["output_config"] = output
-
-
-def _sample(body: dict[str, Any], request: Request, losses: Losses) -> None:
-    """Say how words are drawn, as far as this model lets itself be told: with thoughts only in the usual way."""
-    asked = {"temperature": request.temperature, "top_p": request.top_p, "top_k": request.extra.get("top_k")}
-    wanted: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
-    if draws_itself(body["model"]) or body.get("thinking", {}).get("type") == "enabled":
-        for name in _SAMPLING:
-            if wanted.get(name, 1) != 1:
-                losses.add(name)
-        return
-    if {"temperature", "top_p"} <= wanted.keys() and takes_one_sampler(body["model"]):
-        unneeded: Field = "temperature" if wanted["temperature"] == 1 else "top_p"
-        if wanted.pop(unneeded) != 1:
-            losses.add(unneeded)
-    if wanted.get("temperature", 0) > 1:
-        losses.add("temperature", "changed")
-        wanted["temperature"] = 1.0
-    body |= wanted
 
 
 def _budget(body: dict[str, Any], request: Request, losses: Losses) -> None:

@@ -82,6 +82,24 @@ def test_anthropic_is_asked_for_shapes_it_takes(asked: Any, due: Any) -> None:
     assert shaped("responses", asked) == (asked, [])
 
 
+@pytest.mark.parametrize(
+    ("model", "marked", "kept"),
+    [("claude-sonnet-4.5", False, {"type": "ephemeral"}), ("claude-sonnet-4.5", True, None), ("other", False, None)],
+)
+def test_claude_keeps_the_prompts_of_clients_that_count_on_it(model: str, marked: bool, kept: Any) -> None:
+    """As Codex does, whose calls would cost several times as much."""
+    mark = {"cache_control": {"type": "ephemeral"}} if marked else {}
+    content = [{"type": "text", "text": "Hi", **mark}]
+    losses = Losses()
+    asked = {"messages": [{"role": "user", "content": content}], "prompt_cache_key": "k"}
+    request = read_request("chat", json.dumps(asked).encode(), losses)
+    body = json.loads(write_request(request, Aim("messages", model), losses))
+    assert body.get("cache_control") == kept
+    assert [(loss.field, loss.became) for loss in losses.sort()] == [
+        ("prompt_cache_key", "changed" if kept else "dropped")
+    ]
+
+
 OPEN = [None, {"type": "object"}, {"type": "object", "properties": {}}, {"type": "object", "additionalProperties": {}}]
 
 
