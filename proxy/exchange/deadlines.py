@@ -7,6 +7,7 @@ from math import inf
 from typing import Protocol
 
 TICK_SECONDS = 0.1
+PAUSED_SECONDS = 1.0  # that a look is late
 
 
 class Watched(Protocol):
@@ -23,7 +24,8 @@ class Deadlines:
     """Looks at all deadlines together, so that setting or moving one costs next to nothing. To the tenth of a second.
 
     `now` is the time of the latest look, for who is watched. `watched` has everyone, with the time of the next look at it,
-    `fresh` whoever came, or came nearer, since the latest one. What is due later is not looked at before.
+    `fresh` whoever came, or came nearer, since the latest one. What is due later is not looked at before. Where we were paused
+    ourselves (a machine that slept, SIGSTOP), what came meanwhile is read first.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -32,7 +34,7 @@ class Deadlines:
         self.fresh: set[Watched] = set()
         self._later: dict[int, list[Watched]] = {}  # by the tick; of those that were forgotten, too
         self._ticks = 0
-        self.is_ticking = False
+        self.is_ticking = self._was_paused = False
         self.now = 0.0
 
     def moment(self) -> float:
@@ -54,10 +56,13 @@ class Deadlines:
         self.watched.pop(one, None)
 
     def _tick(self) -> None:
-        now = self.now = self._loop.time()
-        self.is_ticking = bool(self.watched)
+        now, before_seconds = self._loop.time(), self.now
+        self.now, self.is_ticking = now, bool(self.watched)
         if self.is_ticking:
             self._loop.call_later(TICK_SECONDS, self._tick)
+            self._was_paused = not self._was_paused and now - before_seconds > PAUSED_SECONDS
+            if self._was_paused:
+                return
         watched, before = self.watched, self._ticks
         looked_at = [one for one in self.fresh if one in watched]  # most are over by now
         self.fresh, self._ticks = set(), int(now / TICK_SECONDS)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections.abc import Callable
 
 import pytest
 from harness.daemon import Daemon
 from harness.events import DONE, OPENROUTER_COMMENT, chat_chunk, chat_reply, chat_stream, error_body
-from harness.steps import LAST_CHUNK, chunk, hang, head, json_reply, pause, say, sse, stream_head, then
+from harness.setting import TIMEOUTS
+from harness.steps import LAST_CHUNK, chunk, hang, head, json_reply, pause, say, sse, stream_head, then, wait_at
 from harness.surroundings import PATIENCE_SECONDS
 from harness.upstream import Upstream
 
@@ -33,6 +37,24 @@ def test_T59_silence_beyond_the_idle_limit_ends_in_an_error_event(daemon: Daemon
     assert b"[DONE]" not in reply.body
     assert not reply.complete
     assert upstream.call.closed.wait(PATIENCE_SECONDS)
+
+
+def test_a_daemon_that_was_stopped_reads_what_came_meanwhile_before_it_calls_anybody_silent(
+    daemon: Daemon, upstream: Upstream
+) -> None:
+    gate = upstream.gate()
+    ending = chat_chunk(finish="stop") + DONE
+    upstream.expect(
+        then(say(stream_head() + chunk(chat_chunk("He"))), wait_at(gate), say(chunk(ending) + b"0\r\n\r\n"))
+    )
+    with daemon.open_chat("brief/x", stream=True) as connection:
+        reply = connection.read_head()
+        os.kill(daemon.pid, signal.SIGSTOP)
+        gate.open()
+        time.sleep(TIMEOUTS["idle"] + 1)  # as long as the machine sleeps
+        os.kill(daemon.pid, signal.SIGCONT)
+        connection.read_body(reply)
+    assert (reply.body, reply.complete) == (chat_chunk("He") + ending, True)
 
 
 def test_a_stream_that_goes_on_for_too_long_is_not_called_silent(
