@@ -19,7 +19,7 @@ from proxy.wire.json_object import JsonObject, Text
 LONGEST_BEFORE = 4096
 MOST_BYTES = 4 * 2**20  # of all that are known, before they are learnt anew
 MOST_ENDS = 16  # of bodies that begin alike
-_USUAL_BYTES = 2048  # what one takes beside its text
+USUAL_BYTES = 2048  # what one takes beside its text
 _NAME = b'"messages":'
 # Of these one may differ: they say who a provider's user is, or what its chance begins with, and only pass.
 _ONLY_PASSING = ("user", "safety_identifier", "seed")
@@ -51,6 +51,11 @@ class BodyTemplate(Struct, eq=False):
     hole: str = ""
     middle: bytes = b""
     weighed: Any = None
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes in memory, about."""
+        return len(self.before) + 2 * len(self.behind) + USUAL_BYTES
 
     def fits(self, body: bytes) -> bool:
         """Whether a body is an object like this."""
@@ -124,10 +129,10 @@ class BodyTemplates:
         before, behind = body[: messages.start], body[messages.end :]
         if body.find(_NAME, 0, LONGEST_BEFORE) + len(_NAME) + len(document.gap) != len(before):
             return
-        self._bytes += len(before) + 2 * len(behind) + _USUAL_BYTES
-        if self._bytes > MOST_BYTES:
-            self._known, self._bytes = {}, 0
         found = _template_of(document, before, behind, said)
+        self._bytes += found.size_bytes
+        if self._bytes > MOST_BYTES:
+            self._known, self._bytes = {}, found.size_bytes
         others = [one for one in self._known.get((endpoint, before), ()) if one.behind != found.behind]
         others = others if len(others) < MOST_ENDS else []
         # the longest first: a shorter end may be part of it

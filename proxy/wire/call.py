@@ -38,7 +38,7 @@ _USUAL = frozenset(
 
 _JSON = "application/json"
 _HOTTEST_OF_MESSAGES = 1.0  # Anthropic's: a higher temperature is refused
-SMALL = 64 * 1024  # is rather copied than viewed
+SMALL = 128 * 1024  # is rather copied than viewed
 _MOST_OTHERS = 100  # models that may serve instead; OpenRouter takes three
 
 Said = tuple[str | None, bool, tuple[str, ...], tuple[str, ...]]  # model, stream, also_models, max_fields of a call

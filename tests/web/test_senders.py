@@ -8,18 +8,24 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from multidict import CIMultiDict
 
-from proxy.policy.values import Caller, Listen
+from proxy.exchange.prepared import Prepared
+from proxy.policy.values import Caller, Listen, Plan
 from proxy.stores.hash_key import keyed_hash
 from proxy.web.client.heads import read_head
 from proxy.web.client.keys import Keyring
-from proxy.web.client.senders import MOST_DIGESTS, Heads, Sender
+from proxy.web.client.senders import MOST_DIGESTS, MOST_PREPARED_BYTES, Heads, Sender
 from proxy.web.guard import Guard, cors_headers, refuse_what_cannot_pass
+from proxy.wire.body_template import BodyTemplates
+from proxy.wire.call import Call
 from proxy.wire.endpoints import endpoint_for, speaks_anthropic
+from proxy.wire.json_object import read_object
+from proxy.wire.marks import UNMARKED
 from proxy.wire.request_head import is_heeded, parted
 
 PATH = "/chat/completions"
 ENDPOINT = endpoint_for("POST", PATH)
 HASH_KEY = b"k" * 32
+LONG = b'{"messages":[],"n":%d,"tools":[' + b"1," * 50_000 + b"1]}"
 ANN, BOB = (Caller(name, key_hmac=keyed_hash(HASH_KEY, name)) for name in ("ann", "bob"))
 
 
@@ -149,3 +155,31 @@ def test_of_what_never_comes_again_memory_has_an_end(clients: Clients) -> None:
         clients.send(f"x-trace: {number:x}", "A: b")
     assert len(clients.heads.senders) <= 2
     assert len(clients.heads._came) <= MOST_DIGESTS
+
+
+def test_what_bodies_needed_takes_no_more_than_so_many_bytes(clients: Clients) -> None:
+    """As where every one of many sessions has long tools of its own."""
+    templates, kept = BodyTemplates(), 0
+    while (sender := clients.send("x-trace: 1", "A: b")) is not None:
+        body = LONG % kept
+        templates.learn(ENDPOINT.name, read_object(body), ("m", False, (), ()))
+        template = templates.find(ENDPOINT.name, body)
+        assert template is not None
+        call = Call(ENDPOINT, PATH, "", "POST", b"", template=template)
+        clients.heads.keep(sender, Prepared(template, call, Plan((), "m"), UNMARKED, (), None))
+        kept += 1
+        assert kept * 100_000 <= MOST_PREPARED_BYTES
+    assert kept * 210_000 > MOST_PREPARED_BYTES
+    assert clients.heads.senders == {}
+
+
+def test_what_keys_have_in_common_is_counted_once(clients: Clients) -> None:
+    templates, body = BodyTemplates(), LONG % 0
+    templates.learn(ENDPOINT.name, read_object(body), ("m", False, (), ()))
+    template = templates.find(ENDPOINT.name, body)
+    assert template is not None
+    call, plan = Call(ENDPOINT, PATH, "", "POST", b"", template=template), Plan((), "m")
+    for number in range(MOST_PREPARED_BYTES // 99_000):
+        sender = clients.send("x-trace: 1", "A: b")
+        assert sender is not None, number
+        clients.heads.keep(sender, Prepared(template, call, plan, UNMARKED, (str(number),), None))

@@ -25,7 +25,6 @@ from proxy.wire.json_text import is_utf_8
 from proxy.wire.media import Lacking
 
 _WANTED = INPUT_MEMBERS | REQUESTED_MEMBERS
-_SMALL = 256 * 1024  # of what is larger, most is no text
 _LIKELY_IMAGE_TOKENS = 1_000
 _LIKELY_AUDIO_TOKENS_PER_SECOND = 1  # of the seconds a file can have at most; real ones have a tenth
 
@@ -134,12 +133,16 @@ def weigh_plain(call: Call) -> Weight | None:
     if template is not None and template.weighed is not None:
         return _weigh_texts(call, template.messages_of(body), template.weighed) if template.weighed else None
     document = call.document
-    if document is None or len(body) > _SMALL or call.endpoint.shape not in ("chat", "messages"):
+    if document is None or call.endpoint.shape not in ("chat", "messages"):
         return None
     requested = _asks_beside_messages(call, document)
     if template is not None:
         template.weighed = requested
-    return _weigh_texts(call, document.values.get("messages", b"[]"), requested) if requested else None
+    if not requested:
+        return None
+    there = "messages" in document.values
+    messages = _telling(call, document, "messages").values["messages"] if there else b"[]"
+    return _weigh_texts(call, messages, requested)
 
 
 def _weigh_texts(call: Call, messages: Text | None, requested: Requested) -> Weight | None:

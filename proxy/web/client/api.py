@@ -25,7 +25,7 @@ from proxy.exchange.record import Record, record_of
 from proxy.exchange.stepper import Stepper
 from proxy.exchange.times import Times
 from proxy.policy.money.weight import likely_tokens_of, weigh
-from proxy.web.client.first_of_kind import Body, worked_out
+from proxy.web.client.first_of_kind import Body, read_whole, worked_out
 from proxy.web.client.heads import Head
 from proxy.web.client.parts import Entrance, Parts
 from proxy.web.client.request_checks import let_in
@@ -131,12 +131,12 @@ class Api:
         parts = self.parts
         entered: str | None = None
         try:
-            sender = sender or let_in(parts, cast(BaseRequest, body), client, record)
-            if sender is None:
+            if (sender := sender or let_in(parts, cast(BaseRequest, body), client, record)) is None:
                 return
             if (turn := parts.gate.enter(sender.key, body)) is not None:
                 await turn
             entered = sender.key
+            body = await read_whole(parts, body, record) if type(body) is Upload else body
             if job := _like_before(sender, body, record) or await worked_out(parts, sender, body, client, record):
                 body = b""  # which is read by now: a long stream need not keep it
                 await parts.exchange.serve(client, job)

@@ -41,7 +41,7 @@ async def worked_out(parts: Parts, sender: Sender, unread: Body, client: Client,
         return None
     if head.endpoint.name in OWN and await _answered(parts, asked, client):
         return None
-    body = asked.body = asked.body if isinstance(asked.body, bytes) else await _read(parts, asked.body, record)
+    body = asked.body = asked.body if isinstance(asked.body, bytes) else await read_whole(parts, asked.body, record)
     off_loop, large = parts.exchange.off_loop, len(body) > LARGE
     asked_for = head.endpoint, head.method, (head.path, head.query), (head.content_type, body)
     call = await off_loop(len(body), read_call, *asked_for) if large else read_call(*asked_for)
@@ -90,7 +90,7 @@ async def _answered(parts: Parts, asked: Asked, client: Client) -> bool:
     return False
 
 
-async def _read(parts: Parts, request: BaseRequest | Upload, record: Record) -> bytes:
+async def read_whole(parts: Parts, request: BaseRequest | Upload, record: Record) -> bytes:
     """The body, read to its end, which is not our time."""
     began = time.monotonic()
     with Room(parts.gate.bodies, record.key or "") as room:

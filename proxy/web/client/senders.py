@@ -11,13 +11,13 @@ from proxy.policy.names.access import is_narrowed
 from proxy.policy.values import Caller
 from proxy.web.client.heads import Head
 from proxy.web.client.keys import Keyring
-from proxy.wire.body_template import MOST_ENDS
+from proxy.wire.body_template import MOST_ENDS, USUAL_BYTES
 from proxy.wire.endpoints import Shape
 from proxy.wire.request_head import HeadParts, places_of, with_values
 
 MOST_HEADS = 1024
 MOST_DIGESTS = 16_384
-MOST_PREPARED = 16_384
+MOST_PREPARED_BYTES = 32 * 2**20  # of what calls needed that came before
 _MOST_OF_A_HEAD = 64
 
 
@@ -78,7 +78,7 @@ class Heads:
         self._came: set[bytes] = set()
         self.senders: dict[bytes, Sender] = {}
         self._varying: dict[tuple[bytes, str], Sender] = {}
-        self._prepared = 0
+        self._prepared_bytes = 0
 
     def recognised(self, digest: bytes, of_all: bytes, parts: HeadParts, keys: Keyring) -> Sender | None:
         """Who sends a head whose outline came before, if whoever presents the credential may ask for it. Where all of it came before,
@@ -121,20 +121,21 @@ class Heads:
     def keep(self, sender: Sender, prepared: Prepared) -> Prepared:
         """The next call of the same head and sender with such a body need not be worked out again; what others have in common
         with it who send the same is one."""
-        self._prepared += 1
-        if self._prepared > MOST_PREPARED:
-            self.senders.clear()
-            self._varying.clear()
-            self._prepared = 0
         caller, known, number = sender.caller, sender.head.prepared, prepared.template.number
         about = number, caller.zdr, caller.tenant if caller.own else ""
         first = known.get(about)
         if first is not None and _is_same(first, prepared):
-            prepared = replace(first, scopes=prepared.scopes, terms=None, others=())
+            prepared, size_bytes = replace(first, scopes=prepared.scopes, terms=None, others=()), USUAL_BYTES
         else:
+            size_bytes = prepared.template.size_bytes
             if len(known) >= _MOST_OF_A_HEAD:
                 known.clear()
             known[about] = prepared
+        self._prepared_bytes += size_bytes
+        if self._prepared_bytes > MOST_PREPARED_BYTES:  # senders know heads, and these what their bodies needed
+            for forgotten in (self._known, self.senders, self._varying):
+                forgotten.clear()
+            self._prepared_bytes = 0
         bodies = sender.bodies
         latest, bodies.latest = bodies.latest, prepared
         if latest is not None:
