@@ -97,8 +97,8 @@ class Losses:
         return tuple(sorted(self._found))
 
     def unless_empty(self, field: Field, value: Any) -> None:
-        """Note it where there was something to keep."""
-        if value not in (None, "", [], {}, ()):
+        """Note it where there was something to keep; a penalty of 0 is none."""
+        if value not in (None, "", [], {}, ()) and not (value == 0 and field.endswith("_penalty")):
             self.add(field)
 
 

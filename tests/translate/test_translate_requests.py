@@ -205,6 +205,8 @@ CHAT_TO_MESSAGES = [
     ({"logprobs": False}, {}, []),
     ({"seed": 1, "logit_bias": {"5": 1}}, {}, ["logit_bias", "seed"]),
     ({"presence_penalty": 1, "frequency_penalty": 1}, {}, ["frequency_penalty", "presence_penalty"]),
+    ({"presence_penalty": 0, "frequency_penalty": 0.0}, {}, []),
+    ({"seed": 0}, {}, ["seed"]),
     ({"prediction": {"type": "content", "content": "x"}}, {}, ["prediction"]),
     ({"modalities": ["text", "audio"], "audio": {"voice": "x"}}, {}, ["audio", "modalities"]),
     ({"metadata": {"a": "b"}}, {}, ["metadata"]),
