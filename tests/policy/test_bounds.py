@@ -474,6 +474,14 @@ HOUR = {"type": "ephemeral", "ttl": "1h"}
         ({"cache_control": {"type": "ephemeral", "ttl": "24h"}}, True),
         ({"prompt_cache_options": {"ttl": "12h"}}, True),
         ({"prompt_cache_options": {"mode": "explicit", "ttl": "30m"}}, False),
+        (
+            {
+                "messages": user(
+                    {"type": "text", "text": "x", "prompt_cache_breakpoint": {"mode": "explicit", "ttl": "12h"}}
+                )
+            },
+            True,
+        ),
         ({"messages": user({"type": "text", "text": "x", "prompt_cache_breakpoint": {"mode": "explicit"}})}, False),
         ({"cache_control": {"type": "ephemeral"}}, False),
         ({"cache_control": {"type": "ephemeral", "ttl": "5m"}}, False),

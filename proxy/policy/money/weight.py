@@ -30,7 +30,7 @@ _LIKELY_AUDIO_TOKENS_PER_SECOND = 1  # of the seconds a file can have at most; r
 
 
 class _Caching(Struct, gc=False):
-    ttl: Literal["5m"] | None = None
+    ttl: Literal["5m", "30m"] | None = None
 
 
 class _Said(Struct, gc=False):
@@ -40,6 +40,7 @@ class _Said(Struct, gc=False):
     output: str | None = None
     audio: None = None
     cache_control: _Caching | None = None
+    prompt_cache_breakpoint: _Caching | None = None
     type: Literal["text", "tool_use", "tool_result", "thinking", "redacted_thinking"] | None = None
 
 
