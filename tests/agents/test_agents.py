@@ -22,9 +22,9 @@ KEY = "sk-alice-canary"
 BUDGET = {"usd": 5, "per": "day"}
 
 
-def param(name: str) -> Any:
+def param(name: str, *rest: str) -> Any:
     reason = f"{name} is not installed; `make agents AGENTS={name}` does it"
-    return pytest.param(name, marks=pytest.mark.skipif(not AGENTS[name].installed, reason=reason))
+    return pytest.param(name, *rest, marks=pytest.mark.skipif(not AGENTS[name].installed, reason=reason))
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +98,42 @@ def test_an_agent_uses_a_tool_in_every_one_of_ten_turns_at_a_server_that_only_kn
     assert {line["status"] for line in calls} == {200}
     protocol = {"messages": "messages>chat", "responses": "responses>chat"}[agent.endpoint]
     assert all(f"protocol={protocol}" in line["adjusted"] for line in calls), calls
+
+
+# (who, at whose servers, by which of their protocols, with which of their models)
+ABROAD = [
+    ("claude-code", "openai", "responses", "gpt-5"),
+    ("claude-code", "openai", "responses", "gpt-4o"),
+    ("claude-code", "openai", "chat", "gpt-5"),
+    ("codex", "anthropic", "messages", "claude-sonnet-4-5"),
+    ("codex", "anthropic", "messages", "claude-opus-4-8"),
+]
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize(("name", "kind", "speaks", "model"), [param(name, *rest) for name, *rest in ABROAD])
+def test_an_agent_uses_a_tool_in_every_one_of_ten_turns_at_the_servers_of_others(
+    mock: Mock, tmp_path: Path, name: str, kind: str, speaks: str, model: str
+) -> None:
+    """Which refuse what they do not know, as the mock does."""
+    home = tmp_path / "home"
+    home.mkdir()
+    config = {
+        "providers": {kind: {**mock.provider(kind), "speaks": [speaks]}},
+        "keys": {"alice": {"key": KEY, "budgets": [BUDGET]}},
+        "default_model": model,
+        "shutdown": {"drain": 1},
+    }
+    own = {"ANTHROPIC_MODEL": model, "ANTHROPIC_DEFAULT_HAIKU_MODEL": model}
+    agent = dataclasses.replace(AGENTS[name], env={**AGENTS[name].env, **own}).in_turns(home)
+    with Daemon(config, tmp_path, key=KEY) as daemon:
+        printed = run(agent, pointed_at(daemon, name, home), home, KEY)
+        assert (home / "work" / MARKER).exists(), printed
+        assert SAID in printed
+        calls = daemon.wait_for_lines(lambda line: line.get("endpoint") == agent.endpoint, TURNS + 1)
+        assert {line["status"] for line in calls} == {200}, calls
+        assert all(f"protocol={agent.endpoint}>{speaks}" in line["adjusted"] for line in calls), calls
+        assert daemon.stop() == 0, daemon.output
 
 
 @pytest.mark.timeout(400)
