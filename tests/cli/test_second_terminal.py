@@ -201,6 +201,12 @@ def test_an_order_that_takes_its_time_is_waited_for_while_the_daemon_answers(tmp
         server.join()
 
 
+@pytest.mark.parametrize("params", [{}, {"file": "copy.db"}])
+def test_a_copy_that_is_to_go_nowhere_in_particular_is_refused(daemon: Daemon, params: dict[str, str]) -> None:
+    with pytest.raises(click.ClickException, match="`file` says where the copy goes, from the root on"):
+        ask(Home(None, str(daemon.folder / "state"), UTC), "backup", params)
+
+
 def test_a_relative_path_from_another_folder(daemon: Daemon, tmp_path: Path) -> None:
     done = run(tmp_path, "budgets", "--config", os.path.relpath(daemon.folder / "config.yaml", "/"), folder=Path("/"))
     assert (done.returncode, "key:alice:day" in done.stdout) == (0, True), done.stderr

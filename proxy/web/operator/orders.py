@@ -243,7 +243,10 @@ class Orders:
         return name
 
     async def _backup(self, params: Params) -> Answer:
-        return await self.state.backup(Path(str(params.get("file"))))
+        target = Path(str(params.get("file", "")))
+        if not target.is_absolute():
+            raise Declined("`file` says where the copy goes, from the root on: the daemon works in a folder of its own")
+        return await self.state.backup(target)
 
     async def _sessions(self, params: Params) -> Answer:
         await self.state.flushed()
