@@ -9,15 +9,20 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.payloads import NUMBER
 from bench.processes import BenchError
 
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 _LUA = """
 local requests = {%s}
-local turn = 0
+local turn, number = 0, 0
+local function numbered(text)
+  number = number + 1
+  return (text:gsub("NUMBER", string.format("%%08d", number)))
+end
 request = function()
   turn = turn %% #requests + 1
-  return requests[turn]
+  return %s
 end
 done = function(summary)
   local e = summary.errors
@@ -27,9 +32,12 @@ end
 
 
 def wrk(port: int, requests: Sequence[bytes], seconds: int, folder: Path) -> int:
-    """Calls over 16 connections for some seconds, each request in turn; how many were answered. Raises on any error."""
+    """Calls over 16 connections for some seconds, each request in turn, with the number of the call where it asks for that; how
+    many were answered. Raises on any error."""
     script = folder / "small.lua"
-    script.write_text(_LUA % ",\n".join(json.dumps(request.decode("ascii")) for request in requests))
+    texts = ",\n".join(json.dumps(request.decode("ascii")) for request in requests)
+    latest = "numbered(requests[turn])" if NUMBER in texts else "requests[turn]"
+    script.write_text((_LUA % (texts, latest)).replace('"NUMBER"', f'"{NUMBER}"'))
     command = ["wrk", "-t1", "-c16", f"-d{seconds}s", "--timeout", "5s", "-s", str(script), f"http://127.0.0.1:{port}"]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 20, check=False)
     found = re.search(r"^RESULT (\d+) (\d+)$", ran.stdout, re.MULTILINE)

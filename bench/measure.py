@@ -12,7 +12,7 @@ from bench import streams
 from bench.calls import Caller, call_alone, wrk
 from bench.contender import Contender
 from bench.latency import Aim, first_bytes
-from bench.payloads import EVENT_INTERVAL_MS, Door, image_request, small_request, stream_request
+from bench.payloads import EVENT_INTERVAL_MS, Door, agent_request, image_request, small_request, stream_request
 from bench.processes import cpu_seconds, proxy_core_seconds, resident_bytes
 from bench.upstreams import Upstream, Upstreams
 
@@ -100,6 +100,15 @@ def small_calls(contender: Contender, bench: Bench, doors: list[Door] | None = N
     return {"call cpu": used / calls, "calls a second": calls / used}
 
 
+def _agent_calls(contender: Contender, bench: Bench) -> dict[str, float]:
+    """Processor time of a turn of an agent."""
+    request, pids = agent_request(contender.whole), contender.process.pids
+    wrk(contender.whole.port, [request], 1, bench.folder)
+    used = cpu_seconds(pids)
+    calls = wrk(contender.whole.port, [request], bench.effort.wrk_seconds, bench.folder)
+    return {"agent cpu": (cpu_seconds(pids) - used) / calls}
+
+
 def _alone(contender: Contender, bench: Bench) -> dict[str, float]:
     """Processor time of a small call over a connection of its own, which says that it is to be closed: one after the other."""
     request, pids = small_request(contender.whole), contender.process.pids
@@ -134,6 +143,7 @@ def _work(contender: Contender, bench: Bench) -> dict[str, float]:
     found = (
         _first_bytes(contender, bench)
         | small_calls(contender, bench)
+        | _agent_calls(contender, bench)
         | _alone(contender, bench)
         | events(contender, bench)
         | _images(contender, bench)

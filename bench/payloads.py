@@ -22,6 +22,13 @@ SMALL_MODEL, STREAM_MODEL = "openai/gpt-4o-mini", "anthropic/claude-3.5-haiku"
 _ID = "gen-1763700000-q8ZPp0dWvK3mXbT7cRfY"
 
 
+# stands for the number of a call, and is as long as it
+NUMBER = "@@@@@@@@"
+_DESCRIPTION = (
+    "Looks at what is asked for, does what has to be done about it, and says in a few words what became of that. " * 3
+)
+
+
 class Door(NamedTuple):
     """How one kind of call enters a proxy."""
 
@@ -55,6 +62,30 @@ def stream_request(door: Door, events: int, interval_ms: int) -> bytes:
         return _request(door, {"model": door.model, "input": asked, "stream": True, "max_output_tokens": events})
     body = {"model": door.model, "messages": asked, "stream": True, "max_tokens": events}
     return _request(door, body if door.path.endswith("/messages") else {**body, "seed": interval_ms})
+
+
+def agent_request(door: Door) -> bytes:
+    """A turn of an agent, 15 KB: its tools, and what it called them for; with a trace and a user of its own in every call."""
+    schema = {
+        "type": "object",
+        "properties": {"path": {"type": "string"}, "line": {"type": "integer"}},
+        "required": ["path"],
+    }
+    tools = [
+        {"type": "function", "function": {"name": f"tool_{number}", "description": _DESCRIPTION, "parameters": schema}}
+        for number in range(10)
+    ]
+    messages: list[dict[str, object]] = [{"role": "system", "content": _DESCRIPTION * 4}]
+    for number in range(8):
+        called = {"name": "tool_1", "arguments": json.dumps({"path": "src/main.py", "line": number})}
+        call = {"id": f"call_{number}", "type": "function", "function": called}
+        messages.append({"role": "assistant", "content": None, "tool_calls": [call]})
+        messages.append(
+            {"role": "tool", "tool_call_id": f"call_{number}", "content": "def main():\n    return 0\n" * 30}
+        )
+    body = {"model": door.model, "messages": messages, "tools": tools, "max_tokens": 200, "user": f"user-{NUMBER}"}
+    traced = door._replace(headers={**door.headers, "traceparent": f"00-{NUMBER * 4}-{NUMBER * 2}-01"})
+    return _request(traced, body)
 
 
 def image_request(door: Door) -> bytes:

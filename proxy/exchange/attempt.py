@@ -56,7 +56,8 @@ def prepare(job: Job, attempt: Attempt, maximum: int | None) -> tuple[UpstreamRe
     pieces: Pieces = outgoing(call, sent.change) if sent.begins is None else [sent.begins, call.body[sent.cut :]]
     request = sent.request
     if sent.incoming is not job.incoming:  # which has values of its own
-        request = replace(_request(job, route.provider, call, route.provider.name), hides_usage=request.hides_usage)
+        request = _request(job, route.provider, call, route.provider.name)
+        request = replace(request, hides_usage=True) if sent.request.hides_usage else request
     return (replace(request, is_anew=True) if attempt.resent else request), pieces
 
 

@@ -56,9 +56,9 @@ class Line(Protocol):
         """Who sends the head of this digest, credential and all, if a request of theirs with so much of a body may be
         answered; else None."""
 
-    def recognised(self, digest: bytes, of_all: bytes, parts: HeadParts, body_bytes: int) -> Any:
-        """The same by the digest of the outline of a head with these parts; where it came before with the same values, `known` by
-        that `of_all` the next time."""
+    def recognised(self, digest: bytes, of_all: bytes, parts: HeadParts, body_bytes: int, begins: bool) -> Any:
+        """The same by the digest of the outline of a head with these parts. Where it came before with the same values, it is `known` by
+        that `of_all` the next time; that a call `begins` makes it one that came."""
 
     def begin(self, connection: Any, sender: Any, body: bytes | Upload) -> None:
         """Answer."""
@@ -191,7 +191,8 @@ class Lane:
             return
         head, length = self._split_length(data, end)
         digest, left = self._digest_of(head), end + length - len(data)
-        sender = self._line.known(digest, length) or self._recognised(head, digest, length)
+        begins = left <= 0 or length > LARGEST_BODY
+        sender = self._line.known(digest, length) or self._recognised(head, digest, length, begins)
         if sender is None or (left < 0 and _LAST.search(head)):  # nothing may stand behind the last one
             self._lend(data, head, left)
         elif left == 0:
@@ -225,12 +226,12 @@ class Lane:
                 return data[:at] + data[line_end:end], int(digits)
         return data[:end], 0
 
-    def _recognised(self, head: bytes, digest: bytes, length: int) -> Any:
+    def _recognised(self, head: bytes, digest: bytes, length: int, begins: bool) -> Any:
         """The sender of a head whose outline is known; `digest` is that of all of it."""
         parts = parted(head)
         if not _PRINTED.fullmatch(parts.credential):  # nobody has read it yet, and the library refuses what controls
             return None
-        return self._line.recognised(self._digest_of(parts.outline), digest, parts, length)
+        return self._line.recognised(self._digest_of(parts.outline), digest, parts, length, begins)
 
     def _digest_of(self, head: bytes) -> bytes:
         hasher = self._hasher.copy()

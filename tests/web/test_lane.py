@@ -30,7 +30,7 @@ class Line:
     def known(self, digest: bytes, body_bytes: int) -> Any:
         return self.remembered.get(digest)
 
-    def recognised(self, digest: bytes, of_all: bytes, parts: HeadParts, body_bytes: int) -> Any:
+    def recognised(self, digest: bytes, of_all: bytes, parts: HeadParts, body_bytes: int, begins: bool) -> Any:
         self.credentials.append(parts.credential)
         if digest not in self.taught:
             return None

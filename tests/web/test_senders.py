@@ -84,12 +84,12 @@ class Clients:
         self.heads = Heads()
         self.keys = Keyring([ANN, BOB], HASH_KEY)
 
-    def send(self, *lines: str, key: str = "ann") -> Sender | None:
+    def send(self, *lines: str, key: str = "ann", begins: bool = True) -> Sender | None:
         """Who sends such a head; None where the library is to read it."""
         text = "\r\n".join([f"POST /v1{PATH} HTTP/1.1", "Host: x", f"Authorization: Bearer {key}", *lines, "", ""])
         parts = parted(text.encode())
         found = self.heads.senders.get(text.encode()) or self.heads.recognised(
-            parts.outline, text.encode(), parts, self.keys
+            parts.outline, text.encode(), parts, self.keys, begins
         )
         if found is None:
             headers = CIMultiDict(line.split(": ", 1) for line in text.split("\r\n")[1:-2])
@@ -129,6 +129,21 @@ def test_what_comes_again_is_known_by_all_of_it(clients: Clients) -> None:
     assert second is third
     assert second is not None
     assert second.head.incoming.headers[1] == ("x-trace", "same")
+
+
+def test_a_head_whose_body_is_still_to_come_has_not_come(clients: Clients) -> None:
+    for begins in (False, False, True):
+        assert clients.send("x-trace: same", "A: b", begins=begins) is not None
+        assert clients.heads.senders == {}
+
+
+def test_what_bodies_needed_is_known_however_often_values_come(clients: Clients) -> None:
+    first, second, third = (clients.send(f"x-trace: {value}", "A: b") for value in ("new", "same", "same"))
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    assert first.bodies is second.bodies is third.bodies
+    assert first.head.prepared is third.head.prepared
 
 
 def test_another_key_has_the_head_in_common(clients: Clients) -> None:

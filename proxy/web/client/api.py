@@ -69,10 +69,12 @@ class Api:
                 return None
         return sender if body_bytes <= parts.quick_bytes or self._may_be_so_large(sender, body_bytes) else None
 
-    def recognised(self, digest: bytes, of_all: bytes, parts: HeadParts, body_bytes: int) -> Sender | None:
+    def recognised(
+        self, digest: bytes, of_all: bytes, parts: HeadParts, body_bytes: int, begins: bool
+    ) -> Sender | None:
         """The same of a head like one that came before, whoever sent it, by the digest of its outline; `known` has it next time,
-        where its values have come before as well."""
-        sender = self.parts.heads.recognised(digest, of_all, parts, self.parts.keys)
+        where its values have come before as well, in a call that `begins`."""
+        sender = self.parts.heads.recognised(digest, of_all, parts, self.parts.keys, begins)
         return sender if sender is not None and self._may_be_so_large(sender, body_bytes) else None
 
     def _may_be_so_large(self, sender: Sender, body_bytes: int) -> bool:

@@ -52,19 +52,14 @@ class Sender(Struct, eq=False):
 
 class Outline(Struct, frozen=True, eq=False):
     """Heads that differ in nothing but values that only pass. `places`: where these stand among the headers of the first of them,
-    whose `values` it has; `others` are heads with values that came more than once."""
+    whose `values` it has."""
 
     head: Head
     places: tuple[int, ...]
     values: tuple[bytes, ...]
-    others: dict[tuple[bytes, ...], Head] = field(default_factory=dict)
-
-    def known(self, values: tuple[bytes, ...]) -> Head | None:
-        """The head with these values, where it is known."""
-        return self.head if values == self.values else self.others.get(values)
 
     def filled(self, values: tuple[bytes, ...]) -> Head:
-        """The head with these values, whatever they are."""
+        """The head with other values."""
         headers = with_values(self.head.incoming.headers, self.places, values)
         return replace(self.head, incoming=Incoming(headers))
 
@@ -80,28 +75,26 @@ class Heads:
         self._varying: dict[tuple[bytes, str], Sender] = {}
         self._prepared_bytes = 0
 
-    def recognised(self, digest: bytes, of_all: bytes, parts: HeadParts, keys: Keyring) -> Sender | None:
+    def recognised(self, digest: bytes, of_all: bytes, parts: HeadParts, keys: Keyring, begins: bool) -> Sender | None:
         """Who sends a head whose outline came before, if whoever presents the credential may ask for it. Where all of it came before,
-        it is known from now on by the digest `of_all`."""
+        it is known from now on by the digest `of_all`; one comes where a call `begins`, and not before its body is there."""
         outline = self._known.get(digest)
         caller = None if outline is None else keys.caller_of(parts.credential)
         if outline is None or caller is None or (outline.head.endpoint.unbounded and is_narrowed(caller)):
             return None
-        head = outline.known(parts.values)
-        if head is None:
-            head = outline.filled(parts.values)
-            if not self._has_come(of_all):
-                return Sender(head, caller, self._bodies_of(digest, outline, caller))
-            if len(outline.others) >= _MOST_OF_A_HEAD:
-                outline.others.clear()
-            head = outline.others[parts.values] = replace(head, prepared={})
+        if parts.values == outline.values:
+            sender = Sender(outline.head, caller)
+        else:
+            sender = Sender(outline.filled(parts.values), caller, self._bodies_of(digest, outline, caller))
+            if not begins or not self._has_come(of_all):
+                return sender
         if len(self.senders) >= MOST_DIGESTS:
             self.senders.clear()
-        sender = self.senders[of_all] = Sender(head, caller)
+        self.senders[of_all] = sender
         return sender
 
     def _bodies_of(self, digest: bytes, outline: Outline, caller: Caller) -> Bodies:
-        """What is known of bodies whose heads differ every time."""
+        """What is known of bodies whatever values their heads have."""
         known = self._varying.get((digest, caller.name))
         if known is None or known.caller is not caller:
             if len(self._varying) >= MOST_DIGESTS:
