@@ -36,6 +36,7 @@ INPUT = {"model": "gpt-4o-mini", "input": "one two"}
 CLAUDE = {"model": "claude-haiku-4-5", "messages": HI, "max_tokens": 100}
 ROUTED = {"model": "openai/gpt-4o-mini", "messages": HI}
 PICTURE = {"model": "gpt-image-1", "prompt": "a sun"}
+CLOSED = {"type": "object", "additionalProperties": False}
 TOOL = {"name": "look", "input_schema": {"type": "object"}}
 
 
@@ -50,6 +51,10 @@ def functions(*rows: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"type": "function", "function": row} for row in rows]
 
 
+def shaped(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"output_config": {"format": {"type": "json_schema", "schema": schema}}}
+
+
 OPENAI: list[tuple[str, dict[str, Any], str | None, str | None, str]] = [
     ("chat/completions", {**CHAT, "max_completion_tokens": 8333295}, "invalid_value", "max_completion_tokens", "16384"),
     ("chat/completions", {**CHAT, "max_tokens": 16385}, "invalid_value", "max_tokens", "too large: 16385"),
@@ -61,6 +66,9 @@ OPENAI: list[tuple[str, dict[str, Any], str | None, str | None, str]] = [
     ("chat/completions", {**CHAT, "max_tokens": 100.0}, "invalid_type", "max_tokens", "got a decimal number"),
     ("chat/completions", {**REASONER, "max_tokens": 9}, "unsupported_parameter", "max_tokens", "max_completion_tokens"),
     ("chat/completions", {**REASONER, "temperature": 0.5}, "unsupported_value", "temperature", "(1)"),
+    ("chat/completions", {**CHAT, "reasoning_effort": "low"}, "unsupported_parameter", "reasoning_effort", "take"),
+    ("responses", {**INPUT, "reasoning": {"effort": "low"}}, "unsupported_parameter", "reasoning.effort", "take"),
+    ("responses", {**INPUT, "include": ["reasoning.encrypted_content"]}, None, "include", "encrypted content"),
     ("chat/completions", {**CHAT, "temperature": "0.5"}, "invalid_type", "temperature", "a decimal, got a string"),
     ("chat/completions", {**CHAT, "temperature": 2.5}, "decimal_above_max_value", "temperature", "<= 2"),
     ("chat/completions", {**CHAT, "top_p": -1}, "decimal_below_min_value", "top_p", ">= 0"),
@@ -134,6 +142,9 @@ ANTHROPIC: list[tuple[dict[str, Any], str]] = [
     ({**CLAUDE, "messages": [{"role": "user", "content": [{"type": "text", "text": ""}]}]}, "text content blocks"),
     ({**CLAUDE, "messages": [{"role": "bot", "content": "x"}]}, "messages.0.role: Input should be one of 'user'"),
     ({**CLAUDE, "messages": [{"role": "user", "content": [{}]}]}, "messages.0.content.0.type: Field required"),
+    ({**CLAUDE, **shaped({"type": "object"})}, "output_config.format.schema: 'additionalProperties'"),
+    ({**CLAUDE, **shaped({**CLOSED, "properties": {"a": {"type": "object"}}})}, "'additionalProperties' of every"),
+    ({**CLAUDE, **shaped({"type": "array", "items": {"anyOf": [{"type": "object"}]}})}, "has to be false"),
     ({**CLAUDE, "n": 2}, "n: Extra inputs are not permitted"),
     ({**CLAUDE, "max_completion_tokens": 2}, "max_completion_tokens: Extra inputs"),
     ({**CLAUDE, "temperature": 1.5}, "temperature: Input should be at most 1"),
@@ -197,6 +208,12 @@ TAKEN: list[tuple[Profile, str, dict[str, Any]]] = [
     ("openai", "responses", {"model": "gpt-4o-mini", "prompt": {"id": "pmpt_1"}}),
     ("openai", "responses", {**INPUT, "tools": [{"type": "namespace", "name": "multi_agent_v1", "tools": []}]}),
     ("openai", "images", {**PICTURE, "model": "gpt-image-2", "size": "1920x1088"}),
+    ("openai", "responses", {**INPUT, "model": "gpt-5-nano", "include": ["reasoning.encrypted_content"]}),
+    (
+        "anthropic",
+        "messages",
+        {**CLAUDE, **shaped({**CLOSED, "properties": {"object": {"enum": [{"type": "object"}]}}})},
+    ),
     ("anthropic", "messages", {**CLAUDE, "max_tokens": 64_000, "tools": [TOOL, {**TOOL, "type": "custom"}]}),
     (
         "anthropic",

@@ -130,6 +130,8 @@ def differences(endpoint: str, fields: Mapping[str, Any], facts: Facts | None, g
         yield from _tools(tools)
     if endpoint.startswith("messages"):
         yield from _empty_texts(fields["messages"])
+    if endpoint.startswith("messages") and _is_open(_shape_of_reply(fields)):
+        yield _refusal("output_config.format.schema: 'additionalProperties' of every 'object' has to be false")
     maximum, thinking = fields.get("max_tokens"), fields.get("thinking")
     budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
     if isinstance(budget, int) and isinstance(maximum, int):
@@ -139,6 +141,25 @@ def differences(endpoint: str, fields: Mapping[str, Any], facts: Facts | None, g
             yield _refusal("`max_tokens` must be above `thinking.budget_tokens`.")
     if facts is not None:
         yield from _of_model(fields, facts, given)
+
+
+def _shape_of_reply(fields: Mapping[str, Any]) -> Any:
+    """The schema that is asked for; older clients name it beside `output_config`."""
+    config = fields.get("output_config")
+    form = config.get("format") if isinstance(config, dict) else fields.get("output_format")
+    return form.get("schema") if isinstance(form, dict) else None
+
+
+def _is_open(schema: Any) -> bool:
+    """Whether an object in it may have members of any name."""
+    if isinstance(schema, list):
+        return any(map(_is_open, schema))
+    if not isinstance(schema, dict):
+        return False
+    inner = [value for name, value in schema.items() if name not in ("enum", "const", "default", "properties")]
+    named = schema.get("properties")
+    inner += named.values() if isinstance(named, dict) else ()
+    return (schema.get("type") == "object" and schema.get("additionalProperties") is not False) or _is_open(inner)
 
 
 def _of_model(fields: Mapping[str, Any], facts: Facts, given: int) -> Iterator[Failure]:

@@ -18,6 +18,8 @@ from proxy.policy.names.feed import read_feed
 _REASONING = re.compile(r"(?:o\d|codex-|gpt-[5-9](?!-chat)|gpt-\d\d(?!-chat))")
 # the first of them take the usual temperature only; from gpt-5.1 on that depends on the effort
 _FIXED_TEMPERATURE = re.compile(r"(?:o\d|gpt-5(?:-(?:mini|nano|pro|codex))?(?:-\d{4}-\d\d-\d\d)?$)")
+# and these never do
+_UNTHINKING = re.compile(r"(?:chatgpt|gpt-[34])")
 
 
 class Facts(Struct, frozen=True):
@@ -28,6 +30,7 @@ class Facts(Struct, frozen=True):
     longest_output: int | None = None
     is_reasoning: bool = False
     has_fixed_temperature: bool = False
+    never_thinks: bool = False
 
 
 def is_behaviour(model: str) -> bool:
@@ -55,6 +58,7 @@ def facts_of(profile: Profile, model: str) -> Facts | None:
         longest,
         is_openai and _REASONING.match(bare) is not None,
         is_openai and _FIXED_TEMPERATURE.match(bare) is not None,
+        is_openai and _UNTHINKING.match(bare) is not None,
     )
 
 

@@ -210,6 +210,8 @@ def _of_model(endpoint: str, fields: Mapping[str, Any], facts: Facts) -> Iterato
     if facts.has_fixed_temperature and fields.get("temperature") not in (None, 1):
         text = "Unsupported value: 'temperature' has one value with this model, the default (1)."
         yield _refusal(text, "unsupported_value", "temperature")
+    if facts.never_thinks:
+        yield from _of_thoughts(fields)
     for name in ("max_tokens", "max_completion_tokens", "max_output_tokens"):
         asked = fields.get(name)
         if facts.longest_output is not None and isinstance(asked, int) and asked > facts.longest_output:
@@ -218,6 +220,18 @@ def _of_model(endpoint: str, fields: Mapping[str, Any], facts: Facts) -> Iterato
                 f"and {asked} were asked for."
             )
             yield _refusal(text, "invalid_value", name)
+
+
+def _of_thoughts(fields: Mapping[str, Any]) -> Iterator[Failure]:
+    """What is asked of thoughts, by a model that has none."""
+    reasoning, include = fields.get("reasoning"), fields.get("include")
+    if isinstance(include, list) and "reasoning.encrypted_content" in include:
+        yield _refusal("This model has no encrypted content to include.", None, "include")
+    efforts = {"reasoning_effort": fields.get("reasoning_effort")}
+    efforts["reasoning.effort"] = reasoning.get("effort") if isinstance(reasoning, dict) else None
+    for name, effort in efforts.items():
+        if effort is not None:
+            yield _refusal(f"Unsupported parameter: this model does not take '{name}'.", "unsupported_parameter", name)
 
 
 def _too_long(endpoint: str, fields: Mapping[str, Any], facts: Facts, given: int) -> Iterator[Failure]:
