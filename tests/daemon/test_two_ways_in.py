@@ -146,6 +146,40 @@ def test_headers_that_only_pass_may_differ_every_time(daemon: Daemon, upstream: 
     assert [daemon.line_of(reply)["session"] for reply in replies] == ["s-0"] * 4 + ["s-1"] * 4
 
 
+# a header that only passes, and what somebody may hope to smuggle in as its value
+ODD_VALUES = [
+    b"a", b"", b" ", b"\t", b"x y", b"\x00", b"\x01", b"\x0b", b"\x7f", b"\x80", b"\x85", b"\xff\xfe", b"\xc3\xa9", b"\r", b"\n", b":", b'"\\%',
+    b"\r\n c", b"\r\n\tc", b"\r\nB", b"\r\n: b", b"\nContent-Length: 3", b"\r\nContent-Length: 1", b"\r\nContent-length: 1",
+    b"\r\nTransfer-Encoding: chunked", b"\r\nConnection: close, X-Free", b"\r\nX-Free: b", b"\r\nX-Free : b", b"\r\nHost: evil.example",
+    b"x" * 4096, b"x" * 4097, b"x" * 8180, b"x" * 9000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("separator", [b": ", b":", b":\t ", b" : "])
+def test_whatever_is_said_in_a_header_that_only_passes(daemon: Daemon, upstream: Upstream, separator: bytes) -> None:
+    body = json.dumps(chat_body()).encode()
+    upstream.expect(GOOD, again=True)
+
+    def said(tag: str, value: bytes) -> tuple[int, bytes, list[bytes]]:
+        """The answer, and what reached the provider: by the library where no such tag came before."""
+        own = f"Authorization: {BEARER[1]}\r\nx-tollkeeper-tags: {tag}\r\nContent-Type: application/json\r\n".encode()
+        lines = (
+            b"Host: 127.0.0.1\r\n" + own + b"X-Free" + separator + value + b"\r\nContent-Length: %d\r\n\r\n" % len(body)
+        )
+        before = len(upstream.calls)
+        with daemon.connect() as connection:
+            connection.send(f"POST {CHAT} HTTP/1.1\r\n".encode() + lines + body)
+            reply = connection.read_reply()
+        refusal = b"" if reply.status == 200 else _OWN.sub(b"*", reply.body)
+        return reply.status, refusal, [call.head for call in upstream.calls[before:]]
+
+    known = "known-" + separator.hex()
+    for _ in range(2):
+        said(known, b"a")
+    for number, value in enumerate(ODD_VALUES):
+        assert said(known, value) == said(f"{known}-{number}", value), value
+
+
 @pytest.mark.parametrize("model", ["openai/gpt-4o", "two-homes", "quiet"])
 def test_users_may_differ_every_time(daemon: Daemon, upstream: Upstream, model: str) -> None:
     users = ["ann", "bob", "", 'with "quotes"', "ü", "ann", "eve"]
