@@ -35,7 +35,7 @@ class BodyTemplate(Struct, eq=False):
     end of its messages, or its own end. `weighed` is what it asks for beside them, kept by whoever weighs.
     `number` is that of no other. Where messages are an array, what `begins` and `ends` a body is up to its brackets.
 
-    `hole`: the member that may differ, "" where there is none. What stands before it up to the messages, whose last bracket
+    `messages` is where these stand, if nothing may differ behind them. `hole`: the member that may differ, "" where there is none. What stands before it up to the messages, whose last bracket
     that has, is `middle`, and what `ends` the body begins behind it.
     """
 
@@ -48,6 +48,7 @@ class BodyTemplate(Struct, eq=False):
     number: int
     begins: bytes
     ends: bytes
+    messages: slice
     hole: str = ""
     middle: bytes = b""
     weighed: Any = None
@@ -73,7 +74,7 @@ class BodyTemplate(Struct, eq=False):
     def messages_of(self, body: bytes) -> bytes | None:
         """The messages of a body that begins and ends like this; None where what stands behind them does not."""
         if not self.hole:
-            return body[len(self.before) : -len(self.behind)]
+            return body[self.messages]
         at = self._hole_of(body)
         return None if at is None else body[len(self.before) : at - len(self.middle) + 1]
 
@@ -161,7 +162,18 @@ def _template_of(document: JsonObject, before: bytes, behind: bytes, said: tuple
         if name not in (hole, "messages")
     }
     return BodyTemplate(
-        before, behind, values, document.gap, kept, said, next(_numbers), before + b"[", ends, hole, middle
+        before,
+        behind,
+        values,
+        document.gap,
+        kept,
+        said,
+        next(_numbers),
+        before + b"[",
+        ends,
+        slice(len(before), -len(behind)),
+        hole,
+        middle,
     )
 
 

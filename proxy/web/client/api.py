@@ -217,8 +217,10 @@ def _like_before(sender: Sender, body: object, record: Record) -> Job | None:
         found = _prepared_before(sender, body, found, are_texts=True)
         if found is None:
             return None
-    weighed, requested = None, found.requested
-    likely_tokens = None if requested is None else likely_tokens_of(body, found.template.messages_of(body), requested)
+    weighed, requested, likely_tokens, template = None, found.requested, None, found.template
+    if requested is not None:
+        messages = template.messages_of(body) if template.hole else body[template.messages]
+        likely_tokens = likely_tokens_of(body, messages, requested)
     if requested is not None and likely_tokens is not None:
         text_tokens = len(body) + requested.tools_tokens
     else:
