@@ -5,7 +5,8 @@ from __future__ import annotations
 import struct
 
 HEAD_BYTES = 512
-_PLAIN = frozenset({1, 3, 6, 7, 0xFFFE})  # integers, floats, A-law, mu-law, and those that say more of themselves
+_PLAIN = frozenset({1, 3, 6, 7})  # integers, floats, A-law, mu-law
+_TOLD_BEHIND, _BEHIND = 0xFFFE, 24  # what says its kind later: where
 _BITS, _MOST_CHANNELS, _HIGHEST_RATE = frozenset({8, 16, 24, 32, 64}), 32, 384_000
 _FORMAT = struct.Struct("<HHIIHH")
 
@@ -18,5 +19,7 @@ def bytes_a_second(head: bytes) -> int | None:
     if len(head) < at + _FORMAT.size:
         return None
     kind, channels, rate, _, _, bits = _FORMAT.unpack_from(head, at)
+    if kind == _TOLD_BEHIND:
+        kind = int.from_bytes(head[at + _BEHIND : at + _BEHIND + 2], "little")
     is_plain = kind in _PLAIN and bits in _BITS and 0 < channels <= _MOST_CHANNELS and 0 < rate <= _HIGHEST_RATE
     return channels * rate * bits // 8 if is_plain else None

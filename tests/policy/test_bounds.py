@@ -646,9 +646,10 @@ def test_transcripts_cost_by_the_second_or_the_token() -> None:
 
 
 def wav(*terms: int, samples: int, behind: bytes = b"") -> bytes:
-    """A WAV file; `terms`: the kind of its samples, channels, rate, bits."""
-    kind, channels, rate, bits = terms
-    said = struct.pack("<4sIHHIIHH", b"fmt ", 16, kind, channels, rate, 0, 0, bits)
+    """A WAV file; `terms`: the kind of its samples, channels, rate, bits, and the kind where the first says more follows."""
+    kind, channels, rate, bits, *inner = terms
+    said = struct.pack("<4sIHHIIHH", b"fmt ", 40 if inner else 16, kind, channels, rate, 0, 0, bits)
+    said += struct.pack("<HHIH14x", 22, bits, 0, inner[0]) if inner else b""
     return b"RIFF\0\0\0\0WAVE" + said + behind + b"data\0\0\0\0" + b"\0" * samples
 
 
@@ -656,13 +657,15 @@ def wav(*terms: int, samples: int, behind: bytes = b"") -> bytes:
 SPEECH = 60 * 32_000
 FILES: list[tuple[bytes, range]] = [
     (wav(1, 1, 16_000, 16, samples=SPEECH), range(60, 62)),
-    (wav(0xFFFE, 2, 44_100, 24, samples=60 * 264_600), range(60, 62)),
+    (wav(0xFFFE, 2, 44_100, 24, 1, samples=60 * 264_600), range(60, 62)),
     (wav(7, 1, 8_000, 8, samples=60 * 8_000), range(60, 62)),
     (wav(1, 1, 10, 8, samples=50_000), range(100, 102)),  # slower than any sound
     *(
         (file, range(3840, 3843))
         for file in (
             wav(0x55, 1, 16_000, 16, samples=SPEECH),  # MP3 in it
+            wav(0xFFFE, 1, 16_000, 16, 0x55, samples=SPEECH),
+            wav(0xFFFE, 1, 16_000, 16, samples=SPEECH),
             wav(1, 1, 16_000, 13, samples=SPEECH),
             wav(1, 0, 16_000, 16, samples=SPEECH),
             wav(1, 1, 4_000_000, 16, samples=SPEECH),
