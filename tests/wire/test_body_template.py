@@ -67,7 +67,10 @@ def test_a_body_that_is_known_is_what_reading_it_would_say(
     found, read = object_of(templates, body), read_object(body)
     if '"messages":' in json.dumps(before):  # nested, it hides where they stand
         return
-    assert found is not None
+    if found is None:  # behind messages that are an array, a user may differ, and is looked for behind a bracket
+        assert isinstance(first, list) > isinstance(second, list)
+        assert behind.keys() & {"user", "seed"}
+        return
     assert seen(found) == seen(read)
     assert list(found.values) == list(read.values)
     assert [found.place_of(name) for name in members if name != "messages"] == [
