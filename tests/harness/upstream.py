@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from harness.queue import ReceiveQueues
-from harness.steps import Script, Wire, json_reply
+from harness.steps import Script, Wire, close, json_reply
 from harness.surroundings import PATIENCE_SECONDS
 
-_EMPTY_LIST = json_reply({"object": "list", "data": []})
-_NOT_LISTED = json_reply({"error": {"message": "Not Found", "code": 404}}, 404)
+_EMPTY_LIST = {"object": "list", "data": []}
+_NOT_LISTED = {"error": {"message": "Not Found", "code": 404}}
 
 
 @dataclass
@@ -86,6 +86,7 @@ class Upstream:
         self._scripts: list[_Expected] = []
         self._changed = threading.Condition()
         self._connections = 0
+        self._has_hung_up = False
         self._wires = weakref.WeakSet[Wire]()
         self._queues = ReceiveQueues()
         self._room = asyncio.Semaphore(self.most_at_once)
@@ -127,9 +128,11 @@ class Upstream:
             self._scripts = []
             self.calls = []
             self.models = {}
+            self._has_hung_up = False
 
     def hang_up(self) -> None:
         """Close every connection: what comes next comes over a new one."""
+        self._has_hung_up = True
         asyncio.run_coroutine_threadsafe(self._close_all(), self._loop).result(PATIENCE_SECONDS)
 
     async def _close_all(self) -> None:
@@ -191,9 +194,7 @@ class Upstream:
     async def _answer(self, wire: Wire, head: bytes, body: bytes) -> None:
         call = Call(wire.number, head, body, time.monotonic(), wire.closed, lambda: wire.sent_bytes)
         if self._is_plain_listing(call):
-            listed = self.models.get(call.target.partition("?")[0])
-            nothing = _EMPTY_LIST if call.target.partition("?")[0].endswith("/models") else _NOT_LISTED
-            await (nothing if listed is None else json_reply(listed))(wire)
+            await self._list(wire, call.target.partition("?")[0])
             return
         if call.request_line.startswith("GET") and "/generation?id=gen-" in call.target:
             await json_reply({"data": {"total_cost": 0.0125, "tokens_prompt": 7, "tokens_completion": 3}})(wire)
@@ -204,6 +205,15 @@ class Upstream:
             self._changed.notify_all()
         async with self._room:
             await script(wire)
+
+    async def _list(self, wire: Wire, path: str) -> None:
+        """Since all was hung up, over a connection of its own: the next call is to have a new one."""
+        there = path.endswith("/models") or path in self.models
+        listed = self.models.get(path, _EMPTY_LIST if there else _NOT_LISTED)
+        is_last = self._has_hung_up
+        await json_reply(listed, 200 if there else 404, [("Connection", "close")] if is_last else ())(wire)
+        if is_last:
+            await close(wire)
 
     def _is_plain_listing(self, call: Call) -> bool:
         asked = any("/models" in expected.path and expected.path in call.target for expected in self._scripts)
