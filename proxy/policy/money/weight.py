@@ -176,7 +176,9 @@ def weight_of_texts(endpoint: str, size: int, likely_tokens: int, requested: Req
 def _asks_beside_messages(call: Call, document: JsonObject) -> Requested | Literal[False]:
     """What a chat asks for, whatever its messages say; False where that is more than text."""
     maxima = MAXIMA[call.endpoint.shape]
-    if not all(_is_text(document, name) for name in document.values.keys() & _WANTED - {"messages", *maxima}):
+    tools = document.value("tools")
+    others = document.values.keys() & _WANTED - {"messages", "tools", *maxima}
+    if (tools is not None and not _run_at_the_client(tools)) or not all(_is_text(document, name) for name in others):
         return False
     maximum = None
     for name in call.max_fields:
@@ -186,14 +188,16 @@ def _asks_beside_messages(call: Call, document: JsonObject) -> Requested | Liter
                 return False
             maximum = limit if maximum is None or limit > maximum else maximum
     may_lower = maximum is None and call.endpoint.max_field is not None
-    return _plain_asks(maximum, may_lower, tools_tokens(document.value("tools")))
+    return _plain_asks(maximum, may_lower, tools_tokens(tools))
+
+
+def _run_at_the_client(tools: Any) -> bool:
+    """Whether tools are text to the model, and nothing that costs more."""
+    return not are_for_hours(tools) and read_tools({"tools": tools}) == PLAIN.tools
 
 
 def _is_text(document: JsonObject, name: str) -> bool:
-    """Whether a member is text to the model, or describes tools that run at the client, and no more."""
-    if name == "tools":
-        tools = document.value(name)
-        return not are_for_hours(tools) and read_tools({name: tools}) == PLAIN.tools
+    """Whether a member is text to the model, and no more."""
     try:
         return name == "system" and _read_system(document.values[name]) is not None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
