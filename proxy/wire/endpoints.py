@@ -170,7 +170,10 @@ def split_path(target: str) -> tuple[str, str, bool]:
     the plain path goes upstream as the plain path. Raises `InvalidValue` where a server might read it otherwise.
     """
     if not target.startswith("/"):
-        target = "/" + target.partition("://")[2].partition("/")[2]
+        authority, _, rest = target.partition("://")[2].partition("/")
+        if "@" in authority:
+            raise InvalidValue("The request target names a user; a key goes into the Authorization header.")
+        target = "/" + rest
     path, mark, query = target.partition("?")
     if "#" in query:
         raise InvalidValue("The request target has a '#', which is no part of one; escape it as %23.")

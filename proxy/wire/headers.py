@@ -22,18 +22,21 @@ HOP_BY_HOP = frozenset(
     }
 )
 
-# credentials and traces of the client, and what the sending side sets anew
+# credentials and traces of the client, what the sending side sets anew, and what servers that make variables of names would
+# take for how the body is framed
 _NEVER_UPSTREAM = HOP_BY_HOP | {
     "accept-encoding",
     "api-key",
     "authorization",
     "content-length",
+    "content_length",
     "cookie",
     "expect",
     "forwarded",
     "host",
     "origin",
     "referer",
+    "transfer_encoding",
     "via",
     "x-api-key",
 }

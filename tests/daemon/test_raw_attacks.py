@@ -33,6 +33,19 @@ ATTACKS = {
     "T82 an unknown transfer coding": START + b"Transfer-Encoding: xchunked\r\n\r\n" + CHUNKS,
     "T82 chunked twice": START + b"Transfer-Encoding: chunked, chunked\r\n\r\n" + CHUNKS,
     "T82 identity and a length": START + b"Transfer-Encoding: identity\r\n" + LENGTH + b"\r\n" + BODY,
+    "T82 no transfer coding and a length": START + b"Transfer-Encoding:\r\n" + LENGTH + b"\r\n" + BODY,
+    "T82 an empty transfer coding before the last": START + b"Transfer-Encoding: ,chunked\r\n\r\n" + CHUNKS,
+    "T82 chunked in HTTP/1.0": START.replace(b"/1.1", b"/1.0") + CHUNKED + b"\r\n" + CHUNKS,
+    "T82 chunked in HTTP/1.0 that is to stay": START.replace(b"/1.1", b"/1.0")
+    + b"Connection: keep-alive\r\n"
+    + CHUNKED
+    + b"\r\n"
+    + CHUNKS,
+    "a user in the target": START.replace(b" /v1", b" http://user:word@localhost/v1")
+    + b"Connection: close\r\n"
+    + LENGTH
+    + b"\r\n"
+    + BODY,
     "T82 a blank before the colon": START + b"X-A : b\r\n" + LENGTH + b"\r\n" + BODY,
     "T82 a folded line": START + b"X-A: b\r\n c\r\n" + LENGTH + b"\r\n" + BODY,
     "T82 a leading tab": START + b"\tX-A: b\r\n" + LENGTH + b"\r\n" + BODY,

@@ -188,6 +188,18 @@ def test_T76_compressed_bodies_are_refused(daemon: Daemon, upstream: Upstream, e
     assert (reply.status, reply.error["code"], upstream.calls) == (415, "unsupported_encoding", [])
 
 
+@pytest.mark.parametrize("codings", [b"gzip, chunked", b"deflate,chunked", b"identity, chunked"])
+def test_T76_bodies_coded_on_their_way_are_refused_too(daemon: Daemon, upstream: Upstream, codings: bytes) -> None:
+    body = gzip.compress(b"{}")
+    head = daemon.request("POST", "/v1/files").partition(b"\r\n\r\n")[0]
+    with daemon.connect() as connection:
+        chunks = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+        connection.send(head + b"\r\nTransfer-Encoding: " + codings + b"\r\n\r\n" + chunks)
+        reply = connection.read_reply()
+        assert (reply.status, reply.error["code"], upstream.calls) == (415, "unsupported_encoding", [])
+        assert connection.read_to_end() == b""
+
+
 def test_T77_thirty_megabytes_pass(daemon: Daemon, upstream: Upstream) -> None:
     image = b"A" * (30 * 2**20)
     body = b'{"messages":[{"content":"data:image/png;base64,' + image + b'"}],"model":"%s"}'

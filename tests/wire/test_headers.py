@@ -22,6 +22,7 @@ UP = (
 NEVER_UP = (
     *HOPS, "Authorization", "x-api-key", "api-key", "Host", "Content-Length", "Accept-Encoding", "Cookie", "Origin",
     "Referer", "Expect", "Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "Via", "CF-Ray", "CF-Connecting-IP",
+    "Content_Length", "Transfer_Encoding",
 )  # fmt: skip
 DOWN = (
     "Content-Type", "Content-Encoding", "x-request-id", "request-id", "X-Generation-Id", "X-OpenRouter-Cache-Status",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import cast
 
+from aiohttp.http import HttpVersion10
 from aiohttp.web_request import BaseRequest
 
 from proxy.errors import ShuttingDown
@@ -17,6 +18,7 @@ from proxy.web.client.parts import Parts
 from proxy.web.client.senders import Sender
 from proxy.web.connection import Connection
 from proxy.web.errors import SERVER_NAME
+from proxy.web.faults import BadRequest, UnsupportedEncoding
 from proxy.web.guard import ALLOWED_METHODS, cors_headers, refuse_what_cannot_pass
 from proxy.wire.endpoints import OWN, endpoint_for, speaks_anthropic, split_path
 
@@ -28,6 +30,8 @@ def let_in(parts: Parts, request: BaseRequest, client: Client, record: Record) -
     connection = cast(Connection, request.protocol)
     record.speaks_anthropic = speaks_anthropic(request.raw_path, has_version="anthropic-version" in request.headers)
     connection.check_version()
+    if "Transfer-Encoding" in request.headers:
+        _check_codings(request, client)
     path, query, prefixed = split_path(request.raw_path)
     health = not prefixed and path in _HEALTH and request.method in ("GET", "HEAD")
     if health and (parts.closing is None or path != "/readyz"):
@@ -53,3 +57,17 @@ def let_in(parts: Parts, request: BaseRequest, client: Client, record: Record) -
     if connection.outline is not None and not connection.is_last and "Content-Encoding" not in request.headers:
         parts.heads.learn(*connection.outline, head)
     return Sender(head, caller)
+
+
+def _check_codings(request: BaseRequest, client: Client) -> None:
+    """Raise where the body may end elsewhere to another reader (RFC 9112 6.1), or is not what it will be read as; the connection
+    ends then."""
+    told = [coding.strip().lower() for coding in ",".join(request.headers.getall("Transfer-Encoding")).split(",")]
+    if told == ["chunked"] and request.version != HttpVersion10:
+        return
+    client.keeps = False
+    if told[-1] != "chunked" or "" in told or request.version == HttpVersion10:
+        raise BadRequest("Transfer-Encoding is chunked, in HTTP/1.1, or is not there at all.")
+    raise UnsupportedEncoding(
+        "Request bodies must not be compressed on their way; send this one chunked, or with a length."
+    )
