@@ -126,7 +126,7 @@ def _unpriced(call: Call, model: str, why: Unbounded) -> PolicyError | ModelNotF
             param="model",
         )
     return ModelNotPriced(
-        f"A budget applies to this call, and no list has a price of `{model}`. Give it a `price:` under `models:` in the "
+        f"A budget applies to this call, and no list has a price of `{why.model or model}`. Give it a `price:` under `models:` in the "
         "configuration, or set `budget_policy: {unpriced: allow}`.",
         param="model",
     )

@@ -15,7 +15,7 @@ from proxy.translate.reading import StreamReader
 from proxy.translate.responses_items import read_annotation
 from proxy.translate.stops import from_chat
 from proxy.translate.tools import Known
-from proxy.translate.usage import merged, usage_in, usage_of
+from proxy.translate.usage import merged, usage_elsewhere, usage_in, usage_of
 from proxy.translate.values import Ending, Reasoning, a_count, a_text
 from proxy.translate.writing import StreamWriter
 
@@ -46,16 +46,19 @@ class Choice(Struct):
     native_finish_reason: Any = None
     stop_reason: Any = None
     error: Any = None
+    usage: Any = None
 
 
 class Chunk(Struct):
-    """One chunk."""
+    """One chunk. `x_groq` and `timings` (llama.cpp), and `usage` of a choice (Moonshot), are where some tell the usage."""
 
     model: Any = None
     choices: list[Choice] | None = None
     usage: Raw | UnsetType = UNSET
     error: Any = None
     service_tier: Any = None
+    x_groq: Any = None
+    timings: Any = None
 
 
 _decoder = msgspec.json.Decoder(Chunk)
@@ -71,6 +74,7 @@ class ChatEvents(StreamReader):
         self._calls = _Calls(self, made)
         self._ending: Ending | None = None
         self._usage: Any = None
+        self._told_elsewhere: dict[str, Any] = {}
         self._tier = ""
         self._said = False
 
@@ -90,6 +94,8 @@ class ChatEvents(StreamReader):
                 self._choice(choice, chunk.error)
         if chunk.usage is not UNSET:
             self._usage = merged(self._usage, usage_in(chunk.usage))
+        if elsewhere := usage_elsewhere(chunk.x_groq, chunk.timings, [c.usage for c in chunk.choices or ()]):
+            self._told_elsewhere = elsewhere
         if chunk.service_tier:
             self._tier = a_text(chunk.service_tier)
         if chunk.error and not self.over:
@@ -174,7 +180,7 @@ class ChatEvents(StreamReader):
             self.fail(INCOMPLETE)
             return
         self._calls.close()
-        ending.usage, ending.tier = usage_of(self._usage), self._tier
+        ending.usage, ending.tier = usage_of(self._usage or self._told_elsewhere), self._tier
         self.end(ending)
 
 

@@ -13,7 +13,7 @@ from proxy.translate.messages_reading import read_block
 from proxy.translate.responses_items import read_annotations, read_output
 from proxy.translate.stops import from_chat, from_messages, from_responses
 from proxy.translate.tools import Known, apart
-from proxy.translate.usage import usage_of
+from proxy.translate.usage import usage_elsewhere, usage_of
 from proxy.translate.values import (
     EXTRA,
     Part,
@@ -27,6 +27,7 @@ from proxy.translate.values import (
     a_text,
     an_object,
 )
+from proxy.wire.usage import Usage
 
 
 def read_reply(protocol: Protocol, body: dict[str, Any], known: Known, losses: Losses, made: str) -> Reply:
@@ -49,8 +50,14 @@ def read_reply(protocol: Protocol, body: dict[str, Any], known: Known, losses: L
             before = reply.parts[place - 1]
             if isinstance(before, Reasoning) and before.origin == EXTRA:
                 before.id = part.id
-    reply.ending.usage = usage_of(body.get("usage"))
+    reply.ending.usage = usage_of(body.get("usage")) or _usage_elsewhere(body)
     return reply
+
+
+def _usage_elsewhere(body: dict[str, Any]) -> Usage | None:
+    choices = body.get("choices")
+    of_choices = [one.get("usage") for one in choices if isinstance(one, dict)] if isinstance(choices, list) else []
+    return usage_of(usage_elsewhere(body.get("x_groq"), body.get("timings"), of_choices))
 
 
 def _named(part: Part, known: Known, *, is_wrapped: bool) -> Part:

@@ -52,7 +52,10 @@ def write_responses(request: Request, aim: Aim, losses: Losses) -> dict[str, Any
     items = [item for turn in turns for item in _items(turn, losses)]
     body: dict[str, Any] = {"model": aim.model, "input": items, "store": False}
     if text := "\n\n".join(part.text for part in system):
-        body["instructions"] = text
+        if items:
+            body["instructions"] = text
+        else:  # no input at all is refused
+            items.append({"type": "message", "role": "system", "content": [{"type": "input_text", "text": text}]})
     if request.tools:
         body["tools"] = _tools(request.tools, losses)
         if request.choice is not None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from msgspec import UNSET, Raw, UnsetType
 
 from proxy.wire.events import read_value
+from proxy.wire.merging import of_timings
 from proxy.wire.usage import NO_USAGE, Usage, read_usage
 
 
@@ -18,6 +20,13 @@ def usage_of(told: Any) -> Usage | None:
 def usage_in(raw: Raw | UnsetType) -> Any:
     """The usage object of an event, decoded; None where it has none."""
     return None if raw is UNSET else read_value(raw)
+
+
+def usage_elsewhere(x_groq: Any, timings: Any, of_choices: Iterable[Any]) -> dict[str, Any]:
+    """The usage of a chat's reply that tells none itself; empty where it stands nowhere."""
+    groq = x_groq.get("usage") if isinstance(x_groq, dict) else None
+    told = next((usage for usage in (groq, *of_choices) if isinstance(usage, dict)), None)
+    return told or (of_timings(timings) if isinstance(timings, dict) else {})
 
 
 def chat_usage(usage: Usage | None) -> dict[str, Any]:

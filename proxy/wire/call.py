@@ -160,7 +160,7 @@ def _also_models(document: JsonObject) -> tuple[str, ...]:
     names: list[str] = []
     preset = document.value("preset") if "preset" in document.values else None
     if isinstance(preset, str):
-        names.append("@preset/" + preset)
+        names.append("@preset/" + preset.removeprefix("@preset/"))  # it is taken both ways
     for field in ("models", "fallbacks"):
         if field not in document.values:
             continue

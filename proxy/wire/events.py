@@ -92,9 +92,9 @@ def read_event(data: bytes) -> Event | None:
 
 
 def text_alone(data: bytes) -> str | None:
-    """The text that a chat's event adds to its one answer, where it has nothing else to say; else None."""
+    """The text that a chat's event adds to its first answer, where it has nothing else to say; else None."""
     event = read_event(data)
-    if event is None or not event.choices or len(event.choices) != 1:
+    if event is None or not event.choices or len(event.choices) != 1 or event.choices[0].index:
         return None
     choice = event.choices[0]
     silent = event.type, event.delta, event.status, event.background, choice.text, choice.usage or None

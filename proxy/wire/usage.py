@@ -83,7 +83,6 @@ _SUMMED = (
     "cached_tokens",
     "cache_write_tokens",
     "cache_write_1h_tokens",
-    "reasoning_tokens",
 )
 
 
@@ -268,7 +267,7 @@ def _with_passes(whole: Usage, told: Any) -> Usage:
 
 
 def with_passes(whole: Usage, passes: list[Pass]) -> Usage:
-    """The usage as the sum of its runs, unless the runs say less than the totals do."""
+    """The usage as the sum of its runs, which do not tell thoughts, unless they say less than the totals do."""
     sums = {name: sum(getattr(run.usage, name) for run in passes) for name in _SUMMED}
     if sums["input_tokens"] < whole.input_tokens or sums["output_tokens"] < whole.output_tokens:
         return whole

@@ -52,6 +52,8 @@ def test_codex_passes_with_all_its_tools(start_daemon: StartToll, upstream: Upst
         ("chat/completions", {"model": "m", "messages": HELLO, "n": "many"}, "model_not_priced",
          "number of answers", "price:"),
         ("chat/completions", {"model": "lone", "messages": HELLO}, "model_not_priced", "`price:`", "Near it"),
+        ("chat/completions", {"model": "m", "messages": HELLO, "preset": "mine"}, "model_not_priced",
+         "a price of `@preset/mine`", "`m`"),
         ("chat/completions", {"model": "openai/gpt-4o-minni", "messages": HELLO}, "model_not_found",
          "gpt-4o-mini", "unpriced"),
         ("responses", {"prompt": {"id": "pmpt_1"}, "input": "x"}, "model_not_priced", "`default_model:`", "price:"),

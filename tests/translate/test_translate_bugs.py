@@ -256,6 +256,16 @@ def test_an_index_that_is_none_is_no_accident(source: Protocol, events: list[Any
         assert passed(bridge(source, target), stream_of(source, events))
 
 
+@pytest.mark.parametrize("target", ["messages", "responses"])
+def test_of_several_answers_told_by_turns_the_first_is_told(target: Protocol) -> None:
+    said = [("A", 0), ("x", 1), ("y", 1), (" b", 0), ("z", 1), ("w", 1), (" c", 0)]
+    events = [chunk({"content": text}) for text, _ in said]
+    for event, (_, index) in zip(events, said, strict=True):
+        event["choices"][0]["index"] = index
+    stream = passed(bridge("chat", target), stream_of("chat", [*events, *END]))
+    assert "A b c" in json.dumps(read_stream(target, stream))
+
+
 @pytest.mark.parametrize("source", PROTOCOLS)
 def test_a_body_that_is_no_reply_is_said_to_be_none(source: Protocol) -> None:
     target: Protocol = "messages" if source == "chat" else "chat"
@@ -330,11 +340,25 @@ def test_thoughts_inside_of_content_are_thoughts(streamed: bool) -> None:
     assert "".join(block["thinking"] for block in thoughts) == "Let me think." and words["text"] == "Hi"
 
 
+def ended_with(**members: Any) -> dict[str, Any]:
+    """The chunk with the reason, with members in its choice."""
+    last = chunk({}, "stop")
+    last["choices"][0] |= members
+    return last
+
+
 USAGE_SHAPES = {
     "apart": [*END, chunk(None, usage=USAGE["chat"])],
     "with the reason": [chunk({}, "stop", usage=USAGE["chat"])],
     "twice": [chunk({}, "stop"), chunk({"content": ""}, "stop", usage=USAGE["chat"])],
     "null first": [chunk({"content": ""}, usage=None), *END, chunk(None, usage=USAGE["chat"])],
+    "Groq's": [chunk({}, "stop", x_groq={"id": "req_1", "usage": USAGE["chat"]})],
+    "Moonshot's": [ended_with(usage=USAGE["chat"])],
+    "llama.cpp's": [chunk({}, "stop", timings={"cache_n": 60, "prompt_n": 40, "predicted_n": 20})],
+    "in two places": [
+        chunk({}, "stop", timings={"cache_n": 1, "prompt_n": 1, "predicted_n": 1}),
+        chunk(None, usage=USAGE["chat"]),
+    ],
     "growing": [
         chunk({"content": ""}, usage={"prompt_tokens": 1, "completion_tokens": 0}),
         chunk({}, "stop", usage=USAGE["chat"]),
@@ -348,6 +372,21 @@ def test_usage_is_found_wherever_it_stands(name: str, done: bool) -> None:
     whole = told("messages", "chat", [chunk({"content": "Hi"}), *USAGE_SHAPES[name]], done=done)
     assert whole["usage"]["input_tokens"] == 40 and whole["usage"]["cache_read_input_tokens"] == 60
     assert whole["stop_reason"] == "end_turn"
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"x_groq": {"usage": USAGE["chat"]}},
+        {"timings": {"cache_n": 60, "prompt_n": 40, "predicted_n": 20}},
+        {"x_groq": {"id": "req_1"}, "timings": None, "usage": USAGE["chat"]},
+    ],
+)
+def test_usage_of_a_whole_reply_is_found_wherever_it_stands(members: dict[str, Any]) -> None:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}
+    body = json.dumps({"model": "m", "choices": [choice], **members}).encode()
+    usage = json.loads(bridge("chat", "messages").whole(body))["usage"]
+    assert (usage["input_tokens"], usage["cache_read_input_tokens"]) == (40, 60)
 
 
 FAULT = {"message": "Out of memory.", "type": "server_error", "code": 503}

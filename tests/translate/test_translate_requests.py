@@ -139,6 +139,17 @@ def test_a_system_that_speaks_alone_is_heard_by_anthropic(role: str) -> None:
     assert "system" not in body and lost(losses) == ["system_position"]
 
 
+def test_a_system_that_speaks_alone_is_the_input_of_responses() -> None:
+    asked = {
+        "model": "x",
+        "messages": [{"role": "system", "content": "A poem."}, {"role": "developer", "content": "Now."}],
+    }
+    body, losses = translated("chat", "responses", asked)
+    said = [{"type": "input_text", "text": "A poem.\n\nNow."}]
+    assert body["input"] == [{"type": "message", "role": "system", "content": said}]
+    assert "instructions" not in body and losses == []
+
+
 BLANKS = ["", " ", "\n\n", "\u00a0"]
 
 

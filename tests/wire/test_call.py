@@ -99,6 +99,7 @@ def test_a_model_in_another_case_is_refused(name: str) -> None:
         (b'{"models":"a"}', ()),
         (b'{"models":null}', ()),
         (b'{"preset":"mine","models":["a"]}', ("@preset/mine", "a")),
+        (b'{"preset":"@preset/mine"}', ("@preset/mine",)),
         (b'{"preset":7}', ()),
         (b'{"models":["a","b","a"],"fallbacks":["b"]}', ("a", "b")),
     ],

@@ -30,12 +30,13 @@ _USUAL = BudgetRules()
 
 
 class Unbounded(Struct, frozen=True):
-    """What it is that nothing bounds the cost of; `tool` is its type or id, `near` the names most like a model's that
-    no list has (None: one has it, or there is no list)."""
+    """What it is that nothing bounds the cost of; `tool` is its type or id, `model` the one of those that may serve
+    that has no price, `near` the names most like it where no list has it (None: one has it, or there is no list)."""
 
     by: Literal["price", "tool", "request", "endpoint"]
     tool: str = ""
     near: tuple[str, ...] | None = None
+    model: str = ""
 
 
 class Quote(Struct, frozen=True):
@@ -178,7 +179,8 @@ def quote_for(
             return Quote(price, None, False, Unbounded("endpoint"))
         if price is None:
             near = prices.near(provider, model)
-            return Quote(own[0], None, False, Unbounded("price", near=None if near is None else tuple(near)))
+            why = Unbounded("price", near=None if near is None else tuple(near), model=label)
+            return Quote(own[0], None, False, why)
         sizes = prices.sizes(provider, model)
         bounds.append(upper_bound(weight, price, sizes, rules, is_listed=is_listed))
     if (bound := dearest(bounds)) is None:
