@@ -1,5 +1,4 @@
-"""The client's side of a call, and the only file that writes replies: status and headers once, then bytes, keep-alives,
-a last error."""
+"""The client's side of a call, and the only file that writes replies: a head once, then bytes, keep-alives, a last error."""
 
 from __future__ import annotations
 
@@ -65,8 +64,7 @@ class Client(Struct, eq=False):
 
     Once the client has gone, writing is a no-op: whoever reads on, reads for the usage. `keeps`: when all is said, the
     connection may serve another call. `method` and `is_http_1_0` are how it asked: whether bodies may follow a head, and in
-    what version of HTTP. `started`: status and headers are out. `stepper` runs the call, `left` is told
-    if the client goes before its end.
+    what version of HTTP. `started`: status and headers stand. `stepper` runs the call, `left` is told if the client goes first.
     """
 
     connection: ClientConnection
@@ -93,6 +91,11 @@ class Client(Struct, eq=False):
     def stays(self) -> bool:
         """Whether the call goes on though its client has left."""
         return any([taker.stays() for taker in self.takers])
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether bytes of a reply are out, or would be if the client were not gone: no other reply can follow."""
+        return self.started and (self.gone or not self._head)
 
     async def hold(self, comments: bytes) -> None:
         """Take comments that came before the first event."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -246,6 +247,21 @@ def test_T62_a_truncated_body_reaches_the_client_as_truncated(
     assert reply.status in (200, 502)
     assert reply.status == 502 or not reply.complete
     assert daemon.line_of(reply)["error_type"] is not None
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    ("framing", "body"), [("Content-Length", b""), ("Transfer-Encoding", b""), ("Transfer-Encoding", b"zz\r\n")]
+)
+def test_T62_a_reply_that_breaks_off_before_its_body_is_an_error_that_can_be_read(
+    daemon: Daemon, upstream: Upstream, method: str, framing: str, body: bytes
+) -> None:
+    value = "chunked" if framing == "Transfer-Encoding" else "3"
+    upstream.expect(then(say(head(200, [(framing, value), ("Content-Type", "audio/mpeg")]) + body), close), again=True)
+    sent = None if method == "GET" else json.dumps({"model": "openai/tts", "input": "x"}).encode()
+    reply = daemon.ask(method, "/v1/files/x/content" if method == "GET" else "/v1/audio/speech", body=sent)
+    assert (reply.status, reply.complete, reply.error["code"]) == (502, True, "upstream_reset")
+    assert daemon.line_of(reply)["status"] == 502
 
 
 def test_T62_truncated_json_is_an_error(daemon: Daemon, upstream: Upstream) -> None:

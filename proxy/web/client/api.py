@@ -196,7 +196,7 @@ class Api:
         """Say no: as a reply of its own, or inside one that has begun."""
         record = client.record
         record.error = error
-        if client.started:
+        if client.has_begun:
             client.cut(error, record.shape)
             return
         record.phase = "done" if record.phase == "reading" else record.phase
