@@ -55,6 +55,17 @@ def shaped(schema: dict[str, Any]) -> dict[str, Any]:
     return {"output_config": {"format": {"type": "json_schema", "schema": schema}}}
 
 
+def said(*parts: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": list(parts)}]
+
+
+def shown(url: str) -> dict[str, Any]:
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+SOUND = {"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}}
+FILE = {"type": "input_file", "filename": "x"}
+THOUGHT = {"type": "reasoning", "id": "rs_1", "summary": []}
 OPENAI: list[tuple[str, dict[str, Any], str | None, str | None, str]] = [
     ("chat/completions", {**CHAT, "max_completion_tokens": 8333295}, "invalid_value", "max_completion_tokens", "16384"),
     ("chat/completions", {**CHAT, "max_tokens": 16385}, "invalid_value", "max_tokens", "too large: 16385"),
@@ -82,6 +93,84 @@ OPENAI: list[tuple[str, dict[str, Any], str | None, str | None, str]] = [
     ("chat/completions", {**CHAT, "messages": "hi"}, "invalid_type", "messages", "an array, got a string"),
     ("chat/completions", {**CHAT, "messages": ["hi"]}, "invalid_type", "messages[0]", "an object"),
     ("chat/completions", {**CHAT, "messages": [{"role": "bot"}]}, "invalid_value", "messages[0].role", "'assistant'"),
+    ("responses", {**INPUT, "model": "gpt-nowhere"}, "model_not_found", "model", "gpt-nowhere"),
+    (
+        "chat/completions",
+        {**CHAT, "messages": said({"role": "system", "content": "x"})},
+        "missing_required_parameter",
+        "messages[0].content[0].type",
+        "must be sent",
+    ),
+    (
+        "chat/completions",
+        {**CHAT, "messages": said({"type": "video"})},
+        "invalid_value",
+        "messages[0].content[0].type",
+        "'file'",
+    ),
+    (
+        "chat/completions",
+        {**CHAT, "messages": said({"type": "image_url", "image_url": "x"})},
+        "invalid_type",
+        "messages[0].content[0].image_url",
+        "an object, got a string",
+    ),
+    (
+        "chat/completions",
+        {**REASONER, "messages": [*HI, *said(SOUND)]},
+        "invalid_value",
+        "messages[1]",
+        "text or image_url",
+    ),
+    (
+        "chat/completions",
+        {**CHAT, "messages": said(shown("data:image/png;base64,SGVsbG8="))},
+        "invalid_image_format",
+        None,
+        "'webp'",
+    ),
+    (
+        "chat/completions",
+        {**CHAT, "messages": said(shown("data:image/png;base64,SGV"))},
+        "invalid_image_format",
+        None,
+        "'webp'",
+    ),
+    ("chat/completions", {**CHAT, "web_search_options": {}}, None, "web_search_options", "web search"),
+    ("completions", {"model": "gpt-3.5-turbo-instruct", "prompt": [5, 100_258]}, None, None, "100258"),
+    ("completions", {"model": "gpt-3.5-turbo-instruct", "prompt": [[5], [-1]]}, None, None, "-1"),
+    (
+        "responses",
+        {**INPUT, "input": [{"role": "user", "content": [FILE | {"file_data": "data:audio/mpeg;base64,AA=="}]}]},
+        "invalid_value",
+        "input[0].content[0].file_data",
+        "'audio/mpeg'",
+    ),
+    (
+        "responses",
+        {
+            **INPUT,
+            "input": [
+                {
+                    "type": "function_call_output",
+                    "call_id": "c",
+                    "output": [FILE | {"file_data": "data:video/mp4;base64,AA=="}],
+                }
+            ],
+        },
+        "invalid_value",
+        "input[0].output[0].file_data",
+        "'video/mp4'",
+    ),
+    ("responses", {**INPUT, "input": [THOUGHT]}, None, "input", "'rs_1'"),
+    ("responses", {**INPUT, "input": [THOUGHT, {"role": "assistant", "content": "42"}]}, None, "input", "'rs_1'"),
+    (
+        "responses",
+        {**INPUT, "input": [THOUGHT, {"type": "function_call_output", "call_id": "c", "output": ""}]},
+        None,
+        "input",
+        "'rs_1'",
+    ),
     (
         "chat/completions",
         {**CHAT, "messages": [{"role": "user"}]},
@@ -111,7 +200,6 @@ OPENAI: list[tuple[str, dict[str, Any], str | None, str | None, str]] = [
         "messages",
         "maximum context length is 128000",
     ),
-    ("embeddings", {"model": "text-embedding-3-small", "input": ""}, "empty_string", "input", "empty string"),
     ("embeddings", {"model": "text-embedding-3-small", "input": []}, "empty_array", "input", "empty array"),
     ("embeddings", {"model": "text-embedding-3-small"}, "missing_required_parameter", "input", "'input'"),
     ("moderations", {"model": "omni-moderation-latest"}, "missing_required_parameter", "input", "'input'"),
@@ -156,6 +244,15 @@ ANTHROPIC: list[tuple[dict[str, Any], str]] = [
     ({**CLAUDE, "tools": {"name": "look"}}, "tools: Input should be a valid list"),
     ({**CLAUDE, "thinking": {"type": "enabled", "budget_tokens": 2000}}, "`max_tokens` must be above"),
     (
+        {**CLAUDE, "model": "claude-opus-4-6", "output_config": {"effort": "xhigh"}},
+        "'xhigh'. Supported levels: high, low, max",
+    ),
+    (
+        {**CLAUDE, "model": "claude-opus-4-5", "output_config": {"effort": "max"}},
+        "'max'. Supported levels: high, low, medium",
+    ),
+    ({**CLAUDE, "output_config": {"effort": "low"}}, "no effort at all"),
+    (
         {**CLAUDE, "messages": [{"role": "user", "content": "word " * 200_000}]},
         "prompt is too long: 250000 tokens > 200000",
     ),
@@ -194,7 +291,27 @@ def test_openrouter_refuses(endpoint: str, fields: dict[str, Any], says: str) ->
     assert (failure.status, says in failure.text) == (400, True), failure.text
 
 
+PIXEL = "data:image/jpeg;base64,/9j/4AAQSkZJRgABAQ=="
 TAKEN: list[tuple[Profile, str, dict[str, Any]]] = [
+    ("openai", "chat/completions", {**CHAT, "messages": said(shown(PIXEL), shown("https://example.org/a.tiff"))}),
+    ("openai", "chat/completions", {**CHAT, "model": "gpt-audio", "messages": said(SOUND)}),
+    ("openai", "chat/completions", {**CHAT, "model": "gpt-5-search-api", "web_search_options": {}}),
+    ("openai", "responses", {**INPUT, "store": False, "input": [THOUGHT, {"role": "assistant", "content": "42"}]}),
+    (
+        "openai",
+        "responses",
+        {**INPUT, "input": [THOUGHT, {"type": "message", "id": "msg_1", "role": "assistant", "content": "42"}]},
+    ),
+    (
+        "openai",
+        "responses",
+        {**INPUT, "input": [THOUGHT, {"type": "function_call", "call_id": "c", "name": "f", "arguments": ""}]},
+    ),
+    ("openai", "completions", {"model": "gpt-3.5-turbo-instruct", "prompt": [[5, 100_257]]}),
+    ("openai", "embeddings", {"model": "text-embedding-ada-002", "input": ""}),
+    ("anthropic", "messages", {**CLAUDE, "model": "claude-opus-4-7", "output_config": {"effort": "xhigh"}}),
+    ("anthropic", "messages", {**CLAUDE, "model": "claude-sonnet-4-6", "output_config": {"effort": "max"}}),
+    ("openrouter", "chat/completions", {**ROUTED, "model": "anthropic/claude-sonnet-4-5"}),
     ("openai", "chat/completions", {**CHAT, "max_tokens": 16_384, "temperature": None, "stop": None}),
     ("openai", "chat/completions", {**REASONER, "max_completion_tokens": 9, "temperature": 1}),
     ("openai", "chat/completions", {**CHAT, "stream": True, "stream_options": {"include_usage": True}}),
@@ -235,6 +352,7 @@ def test_what_the_provider_takes_is_taken(profile: Profile, endpoint: str, field
 def test_a_model_in_no_list_is_refused_as_each_provider_does() -> None:
     for profile, endpoint, status, code in (
         ("openai", "chat/completions", 404, "model_not_found"),
+        ("openai", "responses", 400, "model_not_found"),
         ("anthropic", "messages", 404, None),
         ("openrouter", "chat/completions", 400, None),
     ):

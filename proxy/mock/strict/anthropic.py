@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -21,6 +22,12 @@ _TEXT = Want(("string",))
 _THING = Want(("object",))
 _LIST = Want(("array",))
 _NAME = Want(("string",), required=True)
+# the efforts of models before 4.7, which takes all (Anthropic, "Effort"; a recorded refusal)
+_LEVELS = (
+    (re.compile(r"claude-opus-4-5"), ("high", "low", "medium")),
+    (re.compile(r"claude-(?:opus|sonnet)-4-6"), ("high", "low", "max", "medium")),
+    (re.compile(r"claude-(?:3|[a-z]+-4(?:-[0-5])?(?:-\d{8})?$)"), ()),
+)
 _SERVER_TOOL = Shape({"name": _NAME})
 _SCHEMA = Want(("object",), required=True, inside=Shape({"type": Want(("string",), required=True)}))
 _CUSTOM_TOOL = Shape(
@@ -163,6 +170,12 @@ def _is_open(schema: Any) -> bool:
 
 
 def _of_model(fields: Mapping[str, Any], facts: Facts, given: int) -> Iterator[Failure]:
+    config = fields.get("output_config")
+    effort = config.get("effort") if isinstance(config, dict) else None
+    levels = next((levels for names, levels in _LEVELS if names.match(facts.name)), None)
+    if effort is not None and levels is not None and effort not in levels:
+        known = f"level '{str(effort)[:100]}'. Supported levels: {', '.join(levels)}." if levels else "at all."
+        yield _refusal(f"This model supports no effort {known}")
     for name in ("max_tokens", "max_completion_tokens"):
         asked = fields.get(name)
         if facts.longest_output is not None and isinstance(asked, int) and asked > facts.longest_output:
@@ -201,7 +214,7 @@ def _empty_texts(messages: list[Any]) -> Iterator[Failure]:
                 yield _refusal("messages: text content blocks must not be empty")
 
 
-def unknown_model(model: str) -> Failure:
+def unknown_model(_: str, model: str) -> Failure:
     """A name that no list of Anthropic's has."""
     return Failure(404, f"model: {model[:100]}")
 

@@ -20,10 +20,11 @@ _REASONING = re.compile(r"(?:o\d|codex-|gpt-[5-9](?!-chat)|gpt-\d\d(?!-chat))")
 _FIXED_TEMPERATURE = re.compile(r"(?:o\d|gpt-5(?:-(?:mini|nano|pro|codex))?(?:-\d{4}-\d\d-\d\d)?$)")
 # and these never do
 _UNTHINKING = re.compile(r"(?:chatgpt|gpt-[34])")
+_AS_ANTHROPIC = re.compile(r"(?<=anthropic/)(claude-[a-z]+-\d)-(\d)(?!\d)")
 
 
 class Facts(Struct, frozen=True):
-    """Tokens a model takes together with its answer, and gives at most; None where no list says."""
+    """Tokens a model takes together with its answer, and gives at most; None where no list says. `hears`: it takes sound."""
 
     name: str
     context: int | None = None
@@ -31,6 +32,7 @@ class Facts(Struct, frozen=True):
     is_reasoning: bool = False
     has_fixed_temperature: bool = False
     never_thinks: bool = False
+    hears: bool = False
 
 
 def is_behaviour(model: str) -> bool:
@@ -44,10 +46,12 @@ def facts_of(profile: Profile, model: str) -> Facts | None:
     plain = model.partition("?")[0]
     base = plain.split(":")[1] if plain.startswith("ft:") and ":" in plain else plain
     entry, own = _listed(profile).find(base), find_model(base)
+    if entry is None and profile == "openrouter":  # it knows Claude's models by Anthropic's spelling as well
+        entry = _listed(profile).find(_AS_ANTHROPIC.sub(r"\1.\2", base))
     if entry is not None:
-        context, longest = entry.context_length, entry.max_output
+        context, longest, takes = entry.context_length, entry.max_output, entry.takes
     elif own is not None:
-        context, longest = own.context, own.longest_output
+        context, longest, takes = own.context, own.longest_output, ()
     else:
         return None
     bare = base.rpartition("/")[2]
@@ -59,6 +63,7 @@ def facts_of(profile: Profile, model: str) -> Facts | None:
         is_openai and _REASONING.match(bare) is not None,
         is_openai and _FIXED_TEMPERATURE.match(bare) is not None,
         is_openai and _UNTHINKING.match(bare) is not None,
+        "audio" in takes or not takes,
     )
 
 

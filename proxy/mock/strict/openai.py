@@ -7,6 +7,7 @@ from typing import Any
 
 from proxy.mock.envelopes import Failure
 from proxy.mock.strict.facts import Facts
+from proxy.mock.strict.openai_parts import CHAT_PARTS, refused_parts
 from proxy.mock.strict.shape import Fault, Path, Shape, Want, kind_of
 
 ARTICLES = {
@@ -50,11 +51,12 @@ _CHAT_TOOLS = {
     "function": Shape({"function": Want(("object",), required=True, inside=_FUNCTION)}),
     "custom": Shape({"custom": Want(("object",), required=True, inside=Shape({"name": Want(("string",), True)}))}),
 }
-_SPOKEN = Shape({"content": Want(("string", "array"), required=True)})
+_PARTS = Want(("string", "array"), each=CHAT_PARTS)
+_SPOKEN = Shape({"content": Want(("string", "array"), required=True, each=CHAT_PARTS)})
 _CHAT_MESSAGES = {
     **dict.fromkeys(("system", "developer", "user"), _SPOKEN),
-    "assistant": Shape({"content": Want(("string", "array")), "tool_calls": LIST}),
-    "tool": Shape({"content": Want(("string", "array"), required=True), "tool_call_id": Want(("string",), True)}),
+    "assistant": Shape({"content": _PARTS, "tool_calls": LIST}),
+    "tool": Shape({**_SPOKEN.members, "tool_call_id": Want(("string",), True)}),
     "function": Shape({"name": Want(("string",), required=True)}),
 }
 CHAT_MESSAGES = Want(("array",), required=True, filled=True, each=_CHAT_MESSAGES, tag="role")
@@ -198,6 +200,7 @@ def differences(endpoint: str, fields: Mapping[str, Any], facts: Facts | None, g
     if endpoint == "responses" and not any(fields.get(name) for name in sources):
         text = "Missing required parameter: one of 'input', 'prompt', 'previous_response_id' or 'conversation'."
         yield _refusal(text, "missing_required_parameter", "input")
+    yield from refused_parts(endpoint, fields, facts)
     if facts is not None:
         yield from _of_model(endpoint, fields, facts)
         yield from _too_long(endpoint, fields, facts, given)
@@ -249,9 +252,11 @@ def _too_long(endpoint: str, fields: Mapping[str, Any], facts: Facts, given: int
         yield _refusal(text, "context_length_exceeded", "messages" if endpoint == "chat/completions" else "prompt")
 
 
-def unknown_model(model: str) -> Failure:
+def unknown_model(endpoint: str, model: str) -> Failure:
     """A name that no list of OpenAI's has."""
     text = f"There is no model `{_short(model)}`, or this key has no access to it."
+    if endpoint == "responses":
+        return Failure(400, text, "model_not_found", "model")
     return Failure(404, text, "model_not_found")
 
 

@@ -11,7 +11,7 @@ _SIZES = ("1024x1024", "1024x1536", "1536x1024", "auto")
 EMBEDDINGS = Shape(
     {
         "model": TEXT,
-        "input": Want(("string", "array"), required=True, filled=True, most=2048),
+        "input": Want(("string", "array"), required=True, most=2048),
         "dimensions": Want(("integer",), least=1),
         "encoding_format": Want(("string",), words=("float", "base64")),
         "user": TEXT,

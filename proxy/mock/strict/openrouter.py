@@ -100,7 +100,7 @@ def differences(endpoint: str, fields: Mapping[str, Any], facts: Facts | None, g
         )
 
 
-def unknown_model(model: str) -> Failure:
+def unknown_model(_: str, model: str) -> Failure:
     """A name OpenRouter does not list."""
     return Failure(400, f"{model[:100]} is no valid model ID")
 

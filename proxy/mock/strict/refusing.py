@@ -21,7 +21,7 @@ _SENTENCES: dict[Profile, Callable[[Fault], Failure]] = {
     "anthropic": anthropic.sentence,
     "openrouter": openrouter.sentence,
 }
-_UNKNOWN: dict[Profile, Callable[[str], Failure]] = {
+_UNKNOWN: dict[Profile, Callable[[str, str], Failure]] = {
     "openai": openai.unknown_model,
     "anthropic": anthropic.unknown_model,
     "openrouter": openrouter.unknown_model,
@@ -119,7 +119,7 @@ def _of_head(sent: Sent) -> Iterator[Failure]:
 def _of_name(sent: Sent, name: str, facts: Facts | None) -> Iterator[Failure]:
     """What is not listed is not served; OpenRouter's list leaves out what writes no text."""
     if facts is None and (sent.profile != "openrouter" or sent.endpoint in FRAMES):
-        yield _UNKNOWN[sent.profile](name)
+        yield _UNKNOWN[sent.profile](sent.endpoint, name)
 
 
 def _of_pictures(sent: Sent, *, is_real: bool) -> Iterator[Failure]:
