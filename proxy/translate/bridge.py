@@ -133,7 +133,8 @@ class Bridge:
     def _new_writer(self) -> StreamWriter:
         shown = self._request.thinking.shown
         if self.target == "chat":
-            return ChatStream(self.identity, include_usage=self._request.include_usage, shown=shown)
+            asked = self._request
+            return ChatStream(self.identity, include_usage=asked.include_usage, shown=shown, functions=asked.functions)
         if self.target == "messages":
             return MessagesStream(self.identity, shown=shown)
         return ResponsesStream(self.identity)
@@ -217,7 +218,7 @@ class Bridge:
         reply = self._reply(body)
         shown = self._request.thinking.shown
         if self.target == "chat":
-            return encode(chat_reply(reply, self.identity, shown=shown))
+            return encode(chat_reply(reply, self.identity, shown=shown, functions=self._request.functions))
         if self.target == "messages":
             return encode(messages_reply(reply, self.identity, shown=shown))
         response = responses_reply(reply, self.identity)

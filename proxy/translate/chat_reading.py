@@ -54,6 +54,7 @@ _READ = frozenset(
 def read_chat(body: dict[str, Any], losses: Losses) -> Request:
     """Read a request. Raises `InvalidValue` where its shape is not chat's."""
     options = body.get("stream_options")
+    functions = bool(body.get("functions")) and not body.get("tools")
     maximum = a_count(body.get("max_completion_tokens"))
     stop = body.get("stop")
     request = Request(
@@ -61,7 +62,8 @@ def read_chat(body: dict[str, Any], losses: Losses) -> Request:
         turns=[_turn(an_object(message, "messages"), losses) for message in a_list(body.get("messages"), "messages")],
         tools=_tools(body, losses),
         choice=_choice(body.get("tool_choice", body.get("function_call")), losses),
-        parallel=a_flag(body.get("parallel_tool_calls")),
+        parallel=False if functions else a_flag(body.get("parallel_tool_calls")),
+        functions=functions,
         maximum=a_count(body.get("max_tokens")) if maximum is None else maximum,
         temperature=a_number(body.get("temperature")),
         top_p=a_number(body.get("top_p")),

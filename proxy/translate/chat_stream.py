@@ -15,12 +15,14 @@ _DONE = b"data: [DONE]\n\n"
 
 
 class ChatStream(StreamWriter):
-    """Writes chunks. `include_usage`: the client asked for the chunk that tells it. `shown`: it can take thoughts."""
+    """Writes chunks. `include_usage`: the client asked for the chunk that tells it. `shown`: it can take thoughts.
+    `functions`: of calls it can take one, as chat told it before there were tools."""
 
-    def __init__(self, identity: Identity, *, include_usage: bool, shown: bool = True) -> None:
+    def __init__(self, identity: Identity, *, include_usage: bool, shown: bool = True, functions: bool = False) -> None:
         super().__init__(identity)
         self._include_usage = include_usage
         self._shown = shown
+        self._functions = functions
         self._before = self._after = b""
         self._ordinals: dict[int, int] = {}
         self._custom: set[int] = set()
@@ -82,6 +84,10 @@ class ChatStream(StreamWriter):
         super().call(key, use)
         self._settle_thought()
         ordinal = self._ordinals[key] = len(self._ordinals)
+        if self._functions:
+            if not ordinal:
+                self._delta({"function_call": {"name": use.name, "arguments": use.arguments}})
+            return
         if use.kind == "custom":
             self._custom.add(key)
             call: dict[str, Any] = {"type": "custom", "custom": {"name": use.name, "input": use.arguments}}
@@ -91,6 +97,10 @@ class ChatStream(StreamWriter):
 
     def argue(self, key: int, fragment: str) -> None:
         if not fragment:
+            return
+        if self._functions:
+            if not self._ordinals[key]:
+                self._delta({"function_call": {"arguments": fragment}})
             return
         kind = b'"custom":{"input":' if key in self._custom else b'"function":{"arguments":'
         call = b'{"tool_calls":[{"index":%d,%b%b}}]}' % (self._ordinals[key], kind, encode(fragment))
@@ -102,7 +112,7 @@ class ChatStream(StreamWriter):
         stop = settled(ending.stop, has_tools=bool(self._ordinals))
         head = self._before[: -len(b',"choices":[{"index":0,"delta":')]
         finish = {"index": 0, "delta": {}, "logprobs": self._told_likely()}
-        finish["finish_reason"] = to_chat(stop)
+        finish["finish_reason"] = to_chat(stop, functions=self._functions)
         finish["native_finish_reason"] = ending.native or None
         tier = b',"service_tier":' + encode(ending.tier) if ending.tier else b""
         rest = b',"usage":null' if self._include_usage else b""

@@ -88,7 +88,7 @@ def _chat(body: dict[str, Any], losses: Losses) -> Reply:
     parts += said
     if refusal := a_text(message.get("refusal")):
         parts.append(Refusal(refusal))
-    for call in a_list(message.get("tool_calls"), "tool_calls"):
+    for call in a_list(message.get("tool_calls"), "tool_calls") or [{"function": message.get("function_call")}]:
         function = call.get("function") or call.get("custom") if isinstance(call, dict) else None
         if isinstance(function, dict):
             arguments = arguments_of(function) or a_text(function.get("input"))

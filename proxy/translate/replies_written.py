@@ -27,15 +27,17 @@ from proxy.translate.usage import chat_usage, messages_usage
 from proxy.translate.values import Identity, Part, Reasoning, Refusal, Reply, Text, ToolUse
 
 
-def chat_reply(reply: Reply, identity: Identity, *, shown: bool) -> dict[str, Any]:
-    """A chat completion."""
+def chat_reply(reply: Reply, identity: Identity, *, shown: bool, functions: bool = False) -> dict[str, Any]:
+    """A chat completion; `functions`: of a client that knows of those, and not of tools."""
     texts = [part for part in reply.parts if isinstance(part, Text)]
     calls = [_chat_call(part) for part in reply.parts if isinstance(part, ToolUse)]
     refusal = "".join(part.text for part in reply.parts if isinstance(part, Refusal))
     said = "".join(part.text for part in texts)
     message: dict[str, Any] = {"role": "assistant", "content": said or (None if calls or refusal else "")}
     message["refusal"] = refusal or None
-    if calls:
+    if calls and functions:
+        message["function_call"] = calls[0]["function"]
+    elif calls:
         message["tool_calls"] = calls
     if citations := [annotation(citation) for part in texts for citation in part.citations]:
         message["annotations"] = citations
@@ -47,7 +49,7 @@ def chat_reply(reply: Reply, identity: Identity, *, shown: bool) -> dict[str, An
             blocks += details(thought, len(blocks))
         message["reasoning_details"] = blocks
     ending = reply.ending
-    finish = to_chat(settled(ending.stop, has_tools=bool(calls)))
+    finish = to_chat(settled(ending.stop, has_tools=bool(calls)), functions=functions)
     likely = [token for part in texts for token in part.logprobs]
     choice = {"index": 0, "message": message, "logprobs": chat_logprobs(likely), "finish_reason": finish}
     choice["native_finish_reason"] = ending.native or None

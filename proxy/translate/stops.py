@@ -70,9 +70,9 @@ def settled(stop: Stop, *, has_tools: bool) -> Stop:
     return "end" if stop == "tools" else stop
 
 
-def to_chat(stop: Stop) -> str:
-    """The finish reason."""
-    return _TO_CHAT[stop]
+def to_chat(stop: Stop, *, functions: bool = False) -> str:
+    """The finish reason; `functions`: before chat had tools."""
+    return "function_call" if functions and stop == "tools" else _TO_CHAT[stop]
 
 
 def to_messages(stop: Stop) -> str:

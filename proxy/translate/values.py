@@ -153,7 +153,8 @@ class Request(Struct):
     """One request, in no protocol. `extra` holds members that other protocols call the same.
 
     `logprobs`: it wants to be told how likely the tokens were, and `top_logprobs` others in their place. `refers`: its client
-    counts on the items of the reply being known by their ids.
+    counts on the items of the reply being known by their ids. `functions`: it offered its tools in chat's older way, in which a
+    reply calls one of them, without an id.
     """
 
     model: str = ""
@@ -177,6 +178,7 @@ class Request(Struct):
     logprobs: bool = False
     top_logprobs: int | None = None
     refers: bool = False
+    functions: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
 
 
