@@ -69,6 +69,8 @@ class Parsing:
         if status not in _STATUSES or len(self._headers) > MOST_HEADERS:
             raise NotHttp
         head, self.has_news = read_reply_head(self._headers, status), True
+        if head.fields.get("transfer-encoding", "chunked").strip().lower() != "chunked":  # nobody asked for any other
+            raise NotHttp
         connection.response = Response(connection, status, head)
         self._headers = []  # of no more use, however long the stream
         if connection.method == "HEAD":
