@@ -114,9 +114,15 @@ def test_anthropics_list_may_be_read_in_pages(daemon: Daemon) -> None:
     last, before = asked(f"?limit=1000&after_id={names[-2]}"), asked(f"?limit=2&before_id={names[4]}")
     assert (ids(last), last["has_more"]) == (names[-1:], False)
     assert (ids(before), before["has_more"]) == (names[2:4], True)
-    nothing = asked(f"?after_id={names[-1]}")
-    assert (nothing["data"], nothing["has_more"], nothing["first_id"]) == ([], False, None)
-    for query in ("?limit=0", "?limit=1001", "?limit=x", "?limit=-1", "?after_id=nobody"):
+    for query in (f"?after_id={names[-1]}", "?after_id=nobody", "?before_id=nobody&limit=1", "?after_id=a&before_id=b"):
+        nothing = asked(query)
+        assert (nothing["data"], nothing["has_more"], nothing["first_id"], nothing["last_id"]) == (
+            [],
+            False,
+            None,
+            None,
+        )
+    for query in ("?limit=0", "?limit=1001", "?limit=x", "?limit=-1", "?limit=0&after_id=nobody"):
         reply = daemon.ask("GET", f"/v1/models{query}", ANTHROPIC)
         assert (reply.status, reply.error["code"]) == (400, "invalid_value")
     assert len(daemon.ask("GET", "/v1/models?limit=0").json["data"]) == len(names)

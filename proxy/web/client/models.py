@@ -73,15 +73,14 @@ class ModelList:
 
 
 def page_of(ids: list[str], query: str) -> tuple[list[str], bool]:
-    """What `after_id`, `before_id` and `limit` ask for, and whether more follows in that direction."""
+    """What `after_id`, `before_id` and `limit` ask for, and whether more follows in that direction. Beside a model that the list
+    has not, or no more, there is nothing."""
     asked = dict(parse_qsl(query.removeprefix("?")))
-    after, before = asked.get("after_id"), asked.get("before_id")
-    for name, marker in (("after_id", after), ("before_id", before)):
-        if marker is not None and marker not in ids:
-            raise InvalidValue(f"{name} names no model of this list.", param=name)
+    after, before, most = asked.get("after_id"), asked.get("before_id"), _limit(asked.get("limit"), len(ids))
+    if not {after, before} <= {None, *ids}:
+        return [], False
     start = 0 if after is None else ids.index(after) + 1
     ids = ids[start:] if before is None else ids[start : ids.index(before)]
-    most = _limit(asked.get("limit"), len(ids))
     is_backwards = before is not None and after is None
     return ids[max(0, len(ids) - most) :] if is_backwards else ids[:most], len(ids) > most
 
