@@ -85,7 +85,7 @@ class Connection(asyncio.Protocol):
             self._is_fresh = False
             if (head := self.heads.of(data)) is not None:
                 body = data[head.size :]
-                if head.kind == "json" and head.status < 300 and 0 < len(body) <= LARGE:
+                if head.kind == "json" and head.status < 300 and body[:1] == b"{" and len(body) <= LARGE:
                     self.whole = head, body
                 else:
                     self.response = Response(None, head.status, head, [body] if body else [], True)

@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from proxy.dialects import UpstreamRequest
 from proxy.dialects.contract import Due
@@ -29,6 +29,7 @@ from proxy.policy.retries.retry import Trouble
 from proxy.policy.values import Provider
 from proxy.wire.call import Call
 from proxy.wire.outgoing import Pieces
+from proxy.wire.passing import EVENT_FIELDS
 from proxy.wire.sse import is_silent
 
 _LARGEST_ERROR = 2**20
@@ -98,8 +99,7 @@ class Upstream:
         connection, response = None, None
         timeout = listener.stepper.within(silence_seconds, until)
         try:
-            connection = None if request.is_anew else standing(idle)
-            connection = connection or await self._opened(provider, origin, listener)
+            connection = (None if request.is_anew else standing(idle)) or await self._opened(provider, origin, listener)
             if due is not None and due.waits:
                 await due.durable()
             if rest := connection.send(request.method, head, pieces, due):
@@ -110,6 +110,8 @@ class Upstream:
                 connection.done()
                 return whole_json(*whole, provider, findings, self.off_loop)
             response = connection.answered()
+            if call.stream and response.head.kind != "events" and response.status < 300:
+                await _see_if_events(response)
             reply = reply_of(response, provider, findings, self.off_loop, hides_usage=request.hides_usage)
             timeout.heard()
             return await _begin(reply, timeout, listener, LARGEST_HELD if call.endpoint.draws else LARGEST_WHOLE)
@@ -201,6 +203,12 @@ def _let_go(connection: Connection | None, response: Response | None) -> None:
         response.close()
     elif connection is not None:
         connection.abort()
+
+
+async def _see_if_events(response: Response) -> None:
+    """Some servers call a stream of events JSON, text or nothing: it is what it begins as."""
+    if (await response.peek()).startswith(EVENT_FIELDS):
+        response.head = structs.replace(response.head, kind="events")
 
 
 async def _begin(reply: Reply, timeout: Timeout, listener: Listener, most: int) -> Reply | Failure:

@@ -14,7 +14,7 @@ from proxy.wire.reader import StreamReader
 
 LARGEST_DOCUMENT = 2 * 2**20
 _TAIL = 64 * 1024
-_EVENT_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
+EVENT_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
 _LONGEST_FIELD = 6
 _SPACE = b" \t\r\n"
 
@@ -104,7 +104,7 @@ class Passing:
         start = bytes(self._kept[:_TAIL]).removeprefix(codecs.BOM_UTF8).lstrip(_SPACE)
         if start[:1] in (b"{", b"["):
             self.kind = "document"
-        elif start.startswith(_EVENT_FIELDS):
+        elif start.startswith(EVENT_FIELDS):
             self.kind = "events"
             self._reader.feed(bytes(self._kept))
             self._kept.clear()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from harness.events import chat_reply, chat_stream, usage_chunk
 from harness.http import Reply
-from harness.steps import LAST_CHUNK, Headers, chunk, head, plain_reply, say
+from harness.steps import LAST_CHUNK, Headers, chunk, head, plain_reply, say, say_apart
 from money_calls import COMPUTED, TOKENS, Calls, usd
 
 STREAM = chat_stream(usage_chunk(TOKENS))
@@ -54,6 +54,7 @@ UNREAD: list[tuple[str, bytes, Headers]] = [
 def answered(calls: Calls, body: bytes, headers: Headers, *, stream: bool) -> Reply:
     """A call whose answer reaches the client as it came."""
     asked: dict[str, Any] = {"model": "direct", "messages": [], "max_tokens": 500, "stream": stream}
+    asked |= {"stream_options": {"include_usage": True}} if stream else {}
     reply = calls.post(plain_reply(body, headers=headers), "chat/completions", asked)
     assert (reply.status, reply.body) == (200, body)
     assert reply.header("content-encoding") == dict(headers).get("Content-Encoding")
@@ -65,6 +66,32 @@ def answered(calls: Calls, body: bytes, headers: Headers, *, stream: bool) -> Re
 def test_what_can_be_read_is_read(calls: Calls, body: bytes, headers: Headers, stream: bool) -> None:
     row = calls.row(answered(calls, body, headers, stream=stream))
     assert (row.source, usd(row), row.input_tokens, row.output_tokens) == ("computed", COMPUTED, 11, 4)
+
+
+@pytest.mark.parametrize("name", ["application/json", "text/plain", "application/octet-stream", None])
+def test_a_stream_is_one_whatever_its_type_says(calls: Calls, name: str | None) -> None:
+    """Read, its usage kept from who did not ask for it, and its end told; in pieces as whole, and again over a connection
+    that knows such heads."""
+    asked = {"model": "direct", "messages": [], "stream": True}
+    start = head(200, [*typed(name), ("Transfer-Encoding", "chunked")])
+    for script in (
+        *[plain_reply(b": hello\n\n" + STREAM, headers=typed(name))] * 3,
+        say_apart(
+            [
+                start,
+                chunk(b": hello\n\n"),
+                *(chunk(event + b"\n\n") for event in STREAM.split(b"\n\n")[:-1]),
+                LAST_CHUNK,
+            ]
+        ),
+    ):
+        reply = calls.post(script, "chat/completions", asked)
+        assert (reply.status, reply.body, reply.complete) == (200, b": hello\n\n" + UNTOLD, True)
+        assert reply.header("content-type") == name
+        row = calls.row(reply)
+        assert (row.source, usd(row), row.input_tokens, row.output_tokens) == ("computed", COMPUTED, 11, 4)
+    cut = calls.post(plain_reply(UNTOLD[:60], headers=typed(name)), "chat/completions", asked)
+    assert (calls.row(cut).outcome, cut.complete) == ("upstream_reset", False)
 
 
 @pytest.mark.parametrize("stream", [True, False])
