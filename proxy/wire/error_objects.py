@@ -16,6 +16,9 @@ _STATUS_OF_TYPE = {
     "invalid_request_error": 400,
     "context_length_exceeded": 400,
     "invalid_prompt": 400,
+    "content_filter": 400,
+    "content_policy_violation": 400,
+    "tool_use_failed": 400,
     "request_too_large": 413,
     "rate_limit_error": 429,
     "rate_limit_exceeded": 429,
@@ -25,6 +28,7 @@ _STATUS_OF_TYPE = {
     "timeout_error": 504,
     "timeout": 504,
 }
+_NUMBERS = ("code", "status", "status_code")  # Azure's filter says the second beside a code in words, Groq the third
 
 # A model that is not there, in the words of OpenAI, Anthropic, OpenRouter, Azure and servers of one's own; and what 400 means it
 # (OpenRouter since August 2026, DeepSeek, Mistral), where other words of models are about what was sent to one.
@@ -72,12 +76,13 @@ def missing_from(status: int, body: Any) -> Missing:
 
 
 def status_of(error: Any) -> int:
-    """The HTTP status it stands for: its own code, else by its type, else 502."""
-    code = error.get("code") if isinstance(error, dict) else None
-    if isinstance(code, str) and len(code) == 3 and code.isdecimal():
-        code = int(code)
-    if isinstance(code, int) and 400 <= code <= 599:
-        return code
+    """The HTTP status it stands for: its own number, else by its type, else 502."""
+    for name in _NUMBERS if isinstance(error, dict) else ():
+        code = error.get(name)
+        if isinstance(code, str) and len(code) == 3 and code.isdecimal():
+            code = int(code)
+        if isinstance(code, int) and 400 <= code <= 599:
+            return code
     if is_of_no_endpoint(error):
         return 404
     return next((_STATUS_OF_TYPE[name] for name in _names(error) if name in _STATUS_OF_TYPE), 502)

@@ -189,7 +189,8 @@ def _numbers(value: Any) -> Iterator[Any]:
 def _parts(usage: dict[str, Any]) -> tuple[Tokens, ...]:
     passes = usage.get("iterations")
     if isinstance(passes, list) and passes:
-        return tuple(_one(each) for each in passes)
+        first, *others = [_one(each) for each in passes]
+        return (replace(first, reasoning=_at(usage, "output_tokens_details", "thinking_tokens")), *others)
     return (_one(usage),)
 
 
