@@ -77,6 +77,7 @@ OPENAI: list[tuple[str, dict[str, Any], str | None, str | None, str]] = [
     ("chat/completions", {**CHAT, "max_tokens": 100.0}, "invalid_type", "max_tokens", "got a decimal number"),
     ("chat/completions", {**REASONER, "max_tokens": 9}, "unsupported_parameter", "max_tokens", "max_completion_tokens"),
     ("chat/completions", {**REASONER, "temperature": 0.5}, "unsupported_value", "temperature", "(1)"),
+    ("responses", {"model": "gpt-5-nano", "input": "x", "temperature": 0.5}, None, "temperature", "parameter"),
     ("chat/completions", {**CHAT, "reasoning_effort": "low"}, "unsupported_parameter", "reasoning_effort", "take"),
     ("responses", {**INPUT, "reasoning": {"effort": "low"}}, "unsupported_parameter", "reasoning.effort", "take"),
     ("responses", {**INPUT, "include": ["reasoning.encrypted_content"]}, None, "include", "encrypted content"),

@@ -211,8 +211,13 @@ def _of_model(endpoint: str, fields: Mapping[str, Any], facts: Facts) -> Iterato
         text = "Unsupported parameter: this model does not take 'max_tokens'. Use 'max_completion_tokens' instead."
         yield _refusal(text, "unsupported_parameter", "max_tokens")
     if facts.has_fixed_temperature and fields.get("temperature") not in (None, 1):
-        text = "Unsupported value: 'temperature' has one value with this model, the default (1)."
-        yield _refusal(text, "unsupported_value", "temperature")
+        is_chat = endpoint == "chat/completions"
+        what = (
+            "value: 'temperature' has one value with this model, the default (1)."
+            if is_chat
+            else "parameter: 'temperature'."
+        )
+        yield _refusal(f"Unsupported {what}", "unsupported_value" if is_chat else None, "temperature")
     if facts.never_thinks:
         yield from _of_thoughts(fields)
     for name in ("max_tokens", "max_completion_tokens", "max_output_tokens"):
