@@ -77,8 +77,8 @@ def _put(body: dict[str, Any], **members: Any) -> None:
 def _messages(turns: list[Turn], losses: Losses, *, takes_extra: bool) -> list[dict[str, Any]]:
     """The messages, what systems and developers say joined at the front: many templates take it nowhere else.
 
-    What a user says in a row is one message, as many templates want speakers to alternate; it waits for the results of all
-    tools that were called, as nothing may stand between those. `takes_extra`: Gemini's own
+    What a speaker says in a row is one message, as many templates want speakers to alternate; a user's waits for the results
+    of all tools that were called, as nothing may stand between a message with calls and those. `takes_extra`: Gemini's own
     members go back to it; others refuse what they do not know.
     """
     system, rest = split_system(turns, losses)
@@ -87,7 +87,7 @@ def _messages(turns: list[Turn], losses: Losses, *, takes_extra: bool) -> list[d
     for part in system:
         losses.unless_empty("cache_control", part.cache)
     heard: list[Part] = []
-    for turn in rest:
+    for turn in _in_a_row(rest):
         results = [part for part in turn.parts if isinstance(part, ToolResult)]
         if heard and turn.role == "assistant":
             messages.append({"role": "user", "content": _content(heard, losses)})
@@ -100,6 +100,17 @@ def _messages(turns: list[Turn], losses: Losses, *, takes_extra: bool) -> list[d
             heard += [part for part in result.parts if isinstance(part, Media)]
         heard += [part for part in turn.parts if not isinstance(part, ToolResult)]
     return messages + ([{"role": "user", "content": _content(heard, losses)}] if heard else [])
+
+
+def _in_a_row(turns: list[Turn]) -> list[Turn]:
+    """The turns, those of an assistant in a row as one."""
+    joined: list[Turn] = []
+    for turn in turns:
+        if joined and joined[-1].role == turn.role == "assistant":
+            joined[-1] = Turn(turn.role, joined[-1].parts + turn.parts)
+        else:
+            joined.append(turn)
+    return joined
 
 
 def split_system(turns: list[Turn], losses: Losses) -> tuple[list[Text], list[Turn]]:

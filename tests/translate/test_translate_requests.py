@@ -139,6 +139,22 @@ def test_a_system_that_speaks_alone_is_heard_by_anthropic(role: str) -> None:
     assert "system" not in body and lost(losses) == ["system_position"]
 
 
+def test_calls_in_a_row_are_one_message_before_their_results() -> None:
+    """Anthropic takes messages of one speaker in a row; chat wants all results behind the message with their calls."""
+    calls = [{"type": "tool_use", "id": f"t{at}", "name": "look", "input": {}} for at in (1, 2)]
+    results = [{"type": "tool_result", "tool_use_id": call["id"], "content": "x"} for call in calls]
+    messages = [
+        *HI,
+        {"role": "assistant", "content": [{"type": "text", "text": "A"}, calls[0]]},
+        {"role": "assistant", "content": [{"type": "text", "text": "B"}, calls[1]]},
+        {"role": "user", "content": results},
+    ]
+    body, losses = translated("messages", "chat", {"model": "x", "max_tokens": 9, "messages": messages})
+    _, said, *told = body["messages"]
+    assert (said["content"], [call["id"] for call in said["tool_calls"]]) == ("A\nB", ["t1", "t2"])
+    assert [message["tool_call_id"] for message in told] == ["t1", "t2"] and losses == []
+
+
 def test_a_system_that_speaks_alone_is_the_input_of_responses() -> None:
     asked = {
         "model": "x",
