@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_request import FileField
 
 from proxy.errors import CallerError, InvalidValue
@@ -91,7 +92,7 @@ async def serve_call(state: State, request: web.Request, profile: Profile, endpo
         return await _answer(request, row, upload)
     except (asyncio.CancelledError, ConnectionError):
         row.leave()
-        raise
+        raise asyncio.CancelledError from None  # which the HTTP library does not take for an error of ours
 
 
 def failed(state: State, profile: Profile, endpoint: str, failure: Failure) -> web.Response:
@@ -109,7 +110,7 @@ async def read_fields(request: web.Request) -> tuple[Fields, media.Upload | None
         return fields, _inline_audio(fields)
     try:
         form = await request.post()
-    except ValueError:
+    except (ValueError, HttpProcessingError):
         raise InvalidValue("The multipart body cannot be read.") from None
     upload: media.Upload | None = None
     fields = {}

@@ -42,6 +42,16 @@ def test_T56_leaving_midway_closes_the_upstream(daemon: Daemon, upstream: Upstre
 
 
 @pytest.mark.parametrize("leave", [Connection.leave, Connection.reset])
+def test_T56_leaving_the_built_in_mock_is_no_error_in_the_log(start_daemon: StartDaemon, leave: object) -> None:
+    daemon = start_daemon(providers={"mock": {}}, routes=[], models={})
+    connection = daemon.open_chat("mock/echo?tokens=3000", stream=True)
+    reply = _read_some(connection)
+    leave(connection)  # type: ignore[operator]
+    assert daemon.line_of(reply)["client_left"] == "streaming"
+    assert [line for line in daemon.log_lines() if line["level"] == "error"] == []
+
+
+@pytest.mark.parametrize("leave", [Connection.leave, Connection.reset])
 @pytest.mark.parametrize(
     "first", [hang, then(say(stream_head()), hang), then(say(stream_head() + chunk(b": x\n\n")), hang)]
 )

@@ -482,6 +482,30 @@ async def test_a_form_that_cannot_be_read_is_refused(client: aiohttp.ClientSessi
         assert reply.status == 400
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        b"no colon\r\n\r\nx",
+        b'Content-Disposition: form-data; name="\x05"\r\n\r\nx',
+        b"None--b--",
+        b'Content-Disposition: form-data; name="file"; filename="\x00"\r\n\r\nx',
+        b"X: " + b"a" * 70_000 + b"\r\n\r\nx",
+    ],
+)
+@pytest.mark.parametrize("path", ["/api/v1/audio/transcriptions", "/openai/v1/files", "/openai/v1/images/edits"])
+async def test_a_form_with_a_broken_part_is_refused(client: aiohttp.ClientSession, path: str, part: bytes) -> None:
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    async with client.post(path, data=b"--b\r\n" + part + b"\r\n--b--\r\n", headers=headers) as reply:
+        assert reply.status == 400
+        assert (await reply.json())["error"]["message"]
+
+
+async def test_nothing_of_a_transcription_is_none(client: aiohttp.ClientSession) -> None:
+    for path in ("/api/v1/audio/transcriptions", "/api/v1/audio/translations", "/openai/v1/audio/transcriptions"):
+        async with client.post(path) as reply:
+            assert reply.status == 400
+
+
 async def test_sound_may_come_as_base64(client: aiohttp.ClientSession) -> None:
     audio = {"data": base64.b64encode(b"\x00" * 32_001).decode(), "format": "wav"}
     fields = {"model": "mock/echo", "input_audio": audio, "response_format": "verbose_json"}

@@ -21,6 +21,7 @@ _SENTENCES: dict[Profile, Callable[[Fault], Failure]] = {
     "anthropic": anthropic.sentence,
     "openrouter": openrouter.sentence,
 }
+_OF_SOUND = ("audio/transcriptions", "audio/translations")
 _UNKNOWN: dict[Profile, Callable[[str, str], Failure]] = {
     "openai": openai.unknown_model,
     "anthropic": anthropic.unknown_model,
@@ -112,7 +113,7 @@ def _of_head(sent: Sent) -> Iterator[Failure]:
         yield anthropic.no_version()
     if kind == "openai" and not content.is_form and content.type != "application/json":
         yield openai.wrong_type(content.type)
-    if content.is_form and sent.endpoint.startswith("audio/") and not content.has_file:
+    if sent.endpoint in _OF_SOUND and not content.has_file and (content.is_form or not content.fields):
         yield _SENTENCES[kind](Fault("missing", ("file",)))
 
 
