@@ -19,7 +19,7 @@ from proxy.stores.alike import MINUTE_MS, NAMES, Groups, Names, alike, by_place
 from proxy.stores.database import marks
 from proxy.stores.histogram import histogram_of, read, text_of
 from proxy.stores.records import MOST_INT, Corrected, Record, Refused, Row, Settled, Voided
-from proxy.stores.tally import COUNTERS, counts_of_all
+from proxy.stores.tally import COUNTERS, add_row, counts_of_all
 
 CUBES: tuple[tuple[str, ...], ...] = (
     NAMES,
@@ -59,13 +59,16 @@ class Sums:
         if not first.provider and first.source != "cached":
             counts[-1] += sign * sum([row.times for row in rows])
             return
-        self.counts[: len(COUNTERS)] = map(plus if sign > 0 else minus, counts, counts_of_all(rows))
+        if len(rows) == 1 and sign > 0:  # as of most places where many keys or models are called
+            add_row(counts, first)
+        else:
+            self.counts[: len(COUNTERS)] = map(plus if sign > 0 else minus, counts, counts_of_all(rows))
         if first.source == "cached":
             return
         if first.error is not None or not 200 <= first.status < 400:
             counts[-2] += 0 if first.status == _CLIENT_LEFT else sign * len(rows)
             return
-        if len(rows) == 1:  # as of most places where many keys or models are called
+        if len(rows) == 1:
             total = histogram_of(first.total_ms)
             self.total += total if sign > 0 else -total
             if first.first_token_ms is not None:
@@ -140,7 +143,10 @@ def upsert(table: str, place: Sequence[str]) -> str:
     names = ", ".join(f'"{name}"' for name in columns)
     key = ", ".join(f'"{name}"' for name in (*place, *NAMES))
     sums = [f'"{name}" = min({MOST_INT}, {table}."{name}" + excluded."{name}")' for name in MEASURES]
-    sums += [f'"{name}" = merged({table}."{name}", excluded."{name}")' for name in TIMES]
+    sums += [  # to call Python from SQLite takes longer than all the rest
+        f'"{name}" = iif(excluded."{name}" = \'\', {table}."{name}", merged({table}."{name}", excluded."{name}"))'
+        for name in TIMES
+    ]
     return (
         f"INSERT INTO {table} ({names}) VALUES ({marks(columns)}) ON CONFLICT ({key}) DO UPDATE SET {', '.join(sums)}"
     )

@@ -74,7 +74,7 @@ def with_tail(known: list[KnownSession], records: Iterable[Record], asked: Sessi
         one.first_ms, one.last_ms = min(one.first_ms, at_ms), max(one.last_ms, at_ms)
         for name in _SHOWN:
             setattr(one, name, getattr(one, name) + added[name])
-    return sorted(by_name.values(), key=lambda one: (-one.last_ms, -one.cost_pusd, one.session))
+    return sorted(by_name.values(), key=lambda one: (-one.last_ms, -one.cost_pusd, one.session, one.key))
 
 
 def _whole(halves: list[int]) -> list[int]:

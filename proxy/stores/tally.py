@@ -28,25 +28,15 @@ Spender = tuple[int, str, str, str, str, str, str]
 KeyT = TypeVar("KeyT", bound=Hashable)
 
 
-def counts_of(row: Row) -> Counts:
-    """What one attempt adds. One that cost nothing for sure counts as a call at most; a call counts with its last attempt.
-    One served without any counts as an attempt, by its source."""
-    return counts_of_all((row,))
-
-
 def counts_of_all(rows: Sequence[Row]) -> Counts:
-    """What attempts of one source add."""
+    """What attempts of one source add. One that cost nothing for sure counts as a call at most; a call counts with its last
+    attempt. One served without any counts as an attempt, by its source."""
     first, attempts = rows[0], len(rows)
     source = first.source
     if source == "cached":
         return [0, attempts, 0, 0, 0, 0, 0, 0, sum([row.saved_pusd for row in rows])]
     if source == "none":
         return [sum([row.counts_call for row in rows]), attempts, 0, 0, 0, 0, 0, 0, 0]
-    if attempts == 1:
-        return [
-            int(first.counts_call), 1, first.input_tokens, first.output_tokens, first.cached_input_tokens,
-            first.cache_write_tokens, first.reasoning_tokens, first.cost_pusd, first.saved_pusd,
-        ]  # fmt: skip
     return [
         sum([row.counts_call for row in rows]),
         attempts,
@@ -58,6 +48,23 @@ def counts_of_all(rows: Sequence[Row]) -> Counts:
         sum([row.cost_pusd for row in rows]),
         sum([row.saved_pusd for row in rows]),
     ]
+
+
+def add_row(counts: Counts, row: Row) -> None:
+    """Add what one attempt adds; for single ones in a third of the time."""
+    if row.source == "cached" or row.source == "none":
+        counts[: len(COUNTERS)] = map(plus, counts, counts_of_all((row,)))
+        return
+    counts[0] += row.counts_call
+    counts[1] += 1
+    counts[2] += row.input_tokens
+    counts[3] += row.output_tokens
+    if row.cached_input_tokens or row.cache_write_tokens or row.reasoning_tokens:
+        counts[4] += row.cached_input_tokens
+        counts[5] += row.cache_write_tokens
+        counts[6] += row.reasoning_tokens
+    counts[7] += row.cost_pusd
+    counts[8] += row.saved_pusd
 
 
 def spender_of(row: Row) -> Spender:
@@ -75,14 +82,20 @@ def tally(records: Iterable[Record], spender_of: Callable[[Row], Spender] = spen
     totals: dict[Spender, Counts] = {}
     for record in records:
         if isinstance(record, (Settled, Voided)):
-            if record.row.provider:
-                add(totals, spender_of(record.row), counts_of(record.row))
+            is_counted = bool(record.row.provider)
         elif isinstance(record, Refused):
-            if record.row.source == "cached":
-                add(totals, spender_of(record.row), counts_of(record.row))
-        elif isinstance(record, Corrected):
-            add(totals, spender_of(record.was), [-count for count in counts_of(record.was)])
-            add(totals, spender_of(record.row), counts_of(record.row))
+            is_counted = record.row.source == "cached"
+        else:
+            if isinstance(record, Corrected):
+                add(totals, spender_of(record.was), [-count for count in counts_of_all((record.was,))])
+                add(totals, spender_of(record.row), counts_of_all((record.row,)))
+            continue
+        if is_counted:
+            whose = spender_of(record.row)
+            known = totals.get(whose)
+            if known is None:
+                known = totals[whose] = [0] * len(COUNTERS)
+            add_row(known, record.row)
     return totals
 
 

@@ -1,14 +1,14 @@
 """The thread that fills the ledger from the journal. Whatever the ledger does, calls go on and nothing is lost.
 
-It comes round five times a second, and is woken by nobody but who asks it something: to wake a thread for every call would
-cost more than everything it does for one. While calls are many it comes more often, to tell of them while what there is of
-each is near the processor. Work on the database is done here: `submit` runs other people's, `beside` is somebody's before
-every round.
+It comes round five times a second, woken by nobody but who asks it something: to wake a thread for every call would cost more
+than everything it does for one. While calls are many it comes for so many of them each, while what there is of them is near the
+processor. Work on the database is done here: `submit` runs other people's, `beside` is somebody's before every round.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sqlite3
 import sys
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _BATCH = 2000
-_FEW = 200  # records of one `linger`: where there are more, sums wait, and rounds come in a quarter of the time
+_FEW = 200  # records of one `linger`: where there are more, sums wait, and a round comes for so many
+_MOST_OFTEN = 20  # rounds in one `linger`
 _PRUNE_SECONDS = 3600.0
 _BUSY_AT_ONCE_SECONDS = 0.1  # while others are at the ledger, calls are still told of
 _LOOK_SECONDS = 1.0  # between two looks at whether the files are still there, and can be written
@@ -75,11 +76,11 @@ class Writer:
         self._tell = tell
         self._link = Link(path, min(rules.busy, _BUSY_AT_ONCE_SECONDS))
         self._position = START
-        self._is_known = False  # whether the ledger said so since it was opened
-        self._is_in_trouble = self._has_many = self._had_many = False
+        self._is_known = self._is_in_trouble = False  # whether the ledger said so since it was opened; how it fares
         self._behind_since: float | None = None
         self._busy_since: float | None = None
-        self._wait = self._again_at = self._work_at = self._look_at = self._prune_at = 0.0
+        self._in_one_linger = 0.0  # records, of late
+        self._wait = self._again_at = self._work_at = self._worked_at = self._look_at = self._prune_at = 0.0
         self._is_filling = True  # until the ledger says that its roll-ups have every row
         self._hurry = threading.Event()
         self._progress = threading.Condition()
@@ -146,7 +147,7 @@ class Writer:
         with contextlib.suppress(OSError, AttributeError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)
         while not self._stopping:
-            is_asked = self._hurry.wait(self._rules.linger / 20 if self._has_many else self._rules.linger)
+            is_asked = self._hurry.wait(self._rules.linger / min(max(1.0, self._in_one_linger / _FEW), _MOST_OFTEN))
             self._hurry.clear()
             self._round(is_asked=is_asked)
         self._round(is_asked=True)
@@ -170,9 +171,9 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - the top of a long-lived thread
             self._tell(f"A bug in Tollkeeper, in what is told of calls: {error!r}")
         now = time.monotonic()
-        if self._has_many and not is_asked and now < self._work_at:
+        if not is_asked and now < self._work_at:
             return
-        self._work_at, self._had_many, self._has_many = now + self._rules.linger / 4, self._has_many, False
+        self._work_at, self._in_one_linger = now + self._rules.linger / 4, 0.0
         if is_asked or now >= self._look_at:
             self._look_at = now + _LOOK_SECONDS
             self._look()
@@ -201,7 +202,7 @@ class Writer:
         jobs = [self._jobs.popleft() for _ in range(len(self._jobs))]
         try:
             self._drain(is_asked=bool(jobs))
-            self._link.sum_up(at_once=is_asked or bool(jobs) or not self._has_many)
+            self._link.sum_up(at_once=is_asked or bool(jobs) or self._in_one_linger <= _FEW)
             self._run_all(jobs)
             self._is_filling = self._is_filling and self._link.fill()
             self._prune()
@@ -213,10 +214,8 @@ class Writer:
                 self._failed(error, jobs)
         else:
             self._wait = self._again_at = 0.0
-            self._busy_since = None
-            self._is_in_trouble = False
-            self.last_error = ""
-            self.is_unusable = False
+            self._busy_since, self.last_error = None, ""
+            self._is_in_trouble = self.is_unusable = False
 
     def _is_patient(self, error: Exception) -> bool:
         """Whether somebody else is at the ledger, and has not been for long."""
@@ -246,7 +245,8 @@ class Writer:
             self._position = self._link.position()
             self._is_known = True
         end, newest = self._journal.newest(self._position)
-        self._has_many = newest is None or len(newest) > (_FEW // 4 if self._had_many else _FEW)
+        lingers = min(max(0.25, (began - self._worked_at) / self._rules.linger), 1.0)
+        self._in_one_linger, self._worked_at = math.inf if newest is None else len(newest) / lingers, began
         if self._position < end and not self._took(newest, end):
             self._apply(Reader(self._journal.directory, self._position, end), end)
         if self._position.segment > self._journal.oldest and self._link.checkpoint():
@@ -259,7 +259,7 @@ class Writer:
         if newest is None:
             return False
         try:
-            self._position = self._link.add(newest, end, are_many=self._has_many)
+            self._position = self._link.add(newest, end, are_many=self._in_one_linger > _FEW)
         except (ValueError, OverflowError, sqlite3.IntegrityError):
             return False
         return True
