@@ -23,6 +23,9 @@ from proxy.wire.findings import Findings
 from proxy.wire.transcripts import heard
 from proxy.wire.usage import Usage
 
+# Of recorded streams that went to their limit, what was counted was 1.26 times it at most.
+_WRONG_AT_MOST = 1.5
+
 if TYPE_CHECKING:
     from proxy.exchange.failure import Failure
     from proxy.exchange.held import Accounting, Booked, Held
@@ -48,7 +51,7 @@ def so_far_pusd(held: Held, findings: Findings) -> int:
     """What it would cost if it ended now, as far as that can be told."""
     ending = Ending(
         status=200, complete=False, streamed=True, countable=True, stops_billing=True, usage=findings.usage,
-        input_tokens=held.job.weight.likely_input_tokens, counted_output=findings.counted_output, terms=findings.terms,
+        input_tokens=held.job.weight.likely_input_tokens, counted_output=_counted(held, findings), terms=findings.terms,
     )  # fmt: skip
     return settle(ending, _prices_of(held, findings), 0).cost_pusd
 
@@ -162,11 +165,19 @@ def _ending(held: Held, outcome: Reply | Failure) -> Ending:
         copies=held.job.weight.requested.copies or 1,
         usage=_usage(held, outcome, findings),
         input_tokens=held.job.weight.likely_input_tokens,
-        counted_output=findings.counted_output if findings else 0,
+        counted_output=_counted(held, findings) if findings else 0,
         characters=held.job.weight.requested.characters or None,
         hhmm=now.hour * 100 + now.minute,
         terms=findings.terms if findings else (),
     )
+
+
+def _counted(held: Held, findings: Findings) -> int:
+    """Tokens that streamed past: no more than the request allows its answers, where it is the estimate that may be wrong
+    by so much, and not the provider that heeds no limit."""
+    requested, counted = held.job.weight.requested, findings.counted_output
+    most = (held.maximum or requested.maximum or 0) * (requested.copies or 0)
+    return most if most < counted <= _WRONG_AT_MOST * most else counted
 
 
 def _usage(held: Held, outcome: Reply | Failure, findings: Findings | None) -> Usage | None:

@@ -39,7 +39,7 @@ def text_of(value: Any, depth: int = 0) -> str:
 
 
 class Delta(Struct):
-    """Everything a delta may add to the output; its `role` adds nothing (wire.md 1.7)."""
+    """Everything a delta may add to the output; its `role` and what a search found (`annotations`) add nothing (wire.md 1.7)."""
 
     content: Any = None
     reasoning: Any = None
@@ -50,7 +50,6 @@ class Delta(Struct):
     refusal: Any = None
     images: Any = None
     audio: Any = None
-    annotations: Any = None
 
     def tokens(self) -> int:
         """About how many tokens it adds; 0 when it says nothing. Text told twice (`reasoning_details`) counts once."""

@@ -12,7 +12,7 @@ from typing import Any
 from harness.daemon import Daemon
 from harness.events import DONE, chat_chunk, usage_chunk
 from harness.setting import CLIENT_KEY, config_for
-from harness.steps import LAST_CHUNK, chunk, hang, say, stream_head, then, wait_at
+from harness.steps import LAST_CHUNK, chunk, hang, say, sse_apart, stream_head, then, wait_at
 from harness.surroundings import PATIENCE_SECONDS
 from harness.upstream import Upstream
 from money_books import StartToll, books_of, eventually, settled
@@ -66,9 +66,21 @@ def test_where_none_is_free_it_ends_in_band_and_the_provider_is_closed(
     assert daemon.line_of(reply)["error"] == "budget_exceeded"
 
 
+def test_a_stream_at_its_limit_is_not_taken_for_more(start_daemon: StartToll, upstream: Upstream) -> None:
+    """Nothing is left but what it holds, and long words are several tokens to us that are one to the model."""
+    daemon = start_daemon(**config(upstream, 0.1))
+    usage = {"prompt_tokens": 1, "completion_tokens": 100, "total_tokens": 101}
+    words = [chat_chunk(" internationalisation")] * 23  # 6 tokens each to us
+    upstream.expect(sse_apart([*words, chat_chunk(finish="length") + usage_chunk(usage) + DONE]))
+    reply = daemon.chat("m", max_tokens=100, stream=True)
+    assert (reply.status, reply.complete) == (200, True)
+    (row,) = settled(daemon).of(reply.request_id)
+    assert (row.source, row.cost_pusd, row.hold_pusd) == ("computed", 10**11, 10**11)
+
+
 def test_a_crash_charges_the_hold_it_had_grown_to(upstream: Upstream, tmp_path: Path) -> None:
     members = config(upstream, 1)
-    upstream.expect(then(say(stream_head() + WORD * 150), hang))
+    upstream.expect(then(say(stream_head() + WORD * 160), hang))
     with Daemon(members, tmp_path, key=CLIENT_KEY) as daemon, daemon.open_chat("m", max_tokens=100, stream=True):
         eventually(daemon, lambda books: [hold.amount_pusd for hold in books.held] == [2 * 10**11])
         os.kill(daemon.pid, signal.SIGKILL)

@@ -58,6 +58,26 @@ def test_a_messages_stream_is_computed_from_its_two_usages(calls: Calls) -> None
     assert (row.source, usd(row)) == ("computed", Decimal("0.022"))
 
 
+COUNTED = 120
+ALLOWED = [
+    ({}, COUNTED),
+    ({"max_tokens": 100}, 100),
+    ({"max_tokens": 50, "n": 2}, 100),
+    ({"max_tokens": 200}, COUNTED),
+    ({"max_tokens": 60}, COUNTED),
+]
+
+
+@pytest.mark.parametrize(("members", "tokens"), ALLOWED)
+def test_no_more_is_counted_than_the_request_allowed(calls: Calls, members: dict[str, int], tokens: int) -> None:
+    """Counts are estimates: long words are several tokens to us, and may be one to the model. What is half as much again
+    is no error of ours, but a provider that heeds no limit."""
+    stream = b"".join([*[chat_chunk(" internationalisation")] * 20, chat_chunk(finish="stop"), DONE])  # 6 each to us
+    reply = calls.post(sse(stream), "chat/completions", {"model": "direct", "messages": [], "stream": True, **members})
+    row = calls.row(reply)
+    assert (row.source, row.output_tokens) == ("counted", tokens)
+
+
 def test_streamed_tokens_are_counted_where_there_is_no_usage(calls: Calls) -> None:
     row = calls.chat(sse(chat_stream(text="word " * 100)), "direct", stream=True)
     assert row.source == "counted"

@@ -82,6 +82,7 @@ STREAMS: list[tuple[str, Shape, list[dict[str, Any]], int]] = [
     ("a call of a tool", "chat", [chat(tool_calls=[{**CALL, "function": {"name": "weather", "arguments": ""}}]),
                                   chat(tool_calls=[{"index": 0, "function": {"arguments": '{"'}}]),
                                   chat(tool_calls=[{"index": 0, "function": {"arguments": "city"}}])], 3),
+    ("what a search found", "chat", [chat(content="", annotations=[{"type": "url_citation", "url_citation": {"content": "word " * 99}}])], 0),
     ("several answers", "chat", [{"choices": [{"index": n, "delta": {"content": "Hi"}} for n in range(3)]}], 3),
     ("the usual ends", "chat", [chat(), {"choices": []}, {"choices": [{"index": 0, "delta": None, "finish_reason": "stop"}]}], 0),
     ("nothing but a label", "chat", [chat(audio={"id": "audio_1"})], 1),
