@@ -642,6 +642,8 @@ def test_transcripts_cost_by_the_second_or_the_token() -> None:
     assert bound(asked, Price(D(0), D(0), audio_second_usd=D("1e-12"))).pusd == 100
     found = bound(asked, Price(D("1e-12"), D("1e-9"), audio_input_usd=D("2e-12")))
     assert found.pusd == 2 * found.input_tokens + 100 * 32 * 1000
+    both = bound(asked, Price(D("1e-12"), D("1e-9"), audio_second_usd=D("1e-6")))  # as Voxtral Small
+    assert both.pusd == found.input_tokens + 100 * (32 * 1000 + 1_000_000)
     assert upper_bound(asked, Price(D(0), D(0), character_usd=D(1)), Sizes()) is None
 
 

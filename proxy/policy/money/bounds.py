@@ -195,14 +195,13 @@ def _speech(case: Case) -> Bound | None:
 
 
 def _transcription(case: Case) -> Bound | None:
-    """Speech written down: by the second, or by tokens in and no more out."""
+    """Speech written down: by the second, by tokens in and no more out, or by both."""
     tokens, price, seconds = case.input_tokens(), case.price, case.weight.input_media.audio_seconds
     if price.character_usd is not None or case.weight.input_media.is_elsewhere:
         return None  # a recording at some address is as long as it likes
-    if price.audio_second_usd is not None:
-        return _fixed(tokens, seconds * price.audio_second_usd + case.fees_usd())
+    sound = seconds * (price.audio_second_usd or _ZERO)
     text = seconds * AUDIO_TOKENS_PER_SECOND * case.rate(("output_usd",), tokens)
-    return _fixed(tokens, case.input_usd(tokens) + case.fees_usd() + text)
+    return _fixed(tokens, case.input_usd(tokens) + case.fees_usd() + sound + text)
 
 
 def _fixed(input_tokens: int, usd: Decimal) -> Bound:
