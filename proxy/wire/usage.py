@@ -182,7 +182,7 @@ def _read_inclusive(reading: _Reading) -> Usage:
     cached = reading.count(details, "cached_tokens") or reading.either(("prompt_cache_hit_tokens", "cached_tokens"))
     written = max(reading.count(details, name) for name in _WRITTEN)
     hour = sum(reading.count(details, *path) for path in _WRITTEN_FOR_LONG)
-    reasoning = reading.count(out_details, "reasoning_tokens")
+    reasoning = reading.count(out_details, "reasoning_tokens") or reading.count("reasoning_tokens")  # Perplexity, Modal
     read, out = reading.either(_INPUTS), reading.either(_OUTPUTS)
     read, out = _by_total(reading, (read, out), cached + written, reasoning)
     return Usage(
