@@ -253,6 +253,15 @@ ANTHROPIC: list[tuple[dict[str, Any], str]] = [
         "'max'. Supported levels: high, low, medium",
     ),
     ({**CLAUDE, "output_config": {"effort": "low"}}, "no effort at all"),
+    ({**CLAUDE, "model": "claude-sonnet-5", "messages": [*HI, {"role": "assistant", "content": "{"}]}, "no prefill"),
+    (
+        {
+            **CLAUDE,
+            "model": "claude-opus-4-6",
+            "messages": [*HI, {"role": "assistant", "content": [{"type": "text", "text": "{"}]}],
+        },
+        "no prefill",
+    ),
     (
         {**CLAUDE, "messages": [{"role": "user", "content": "word " * 200_000}]},
         "prompt is too long: 250000 tokens > 200000",
@@ -310,6 +319,7 @@ TAKEN: list[tuple[Profile, str, dict[str, Any]]] = [
     ),
     ("openai", "completions", {"model": "gpt-3.5-turbo-instruct", "prompt": [[5, 100_257]]}),
     ("openai", "embeddings", {"model": "text-embedding-ada-002", "input": ""}),
+    ("anthropic", "messages", {**CLAUDE, "messages": [*HI, {"role": "assistant", "content": "{"}]}),
     ("anthropic", "messages", {**CLAUDE, "model": "claude-opus-4-7", "output_config": {"effort": "xhigh"}}),
     ("anthropic", "messages", {**CLAUDE, "model": "claude-sonnet-4-6", "output_config": {"effort": "max"}}),
     ("openrouter", "chat/completions", {**ROUTED, "model": "anthropic/claude-sonnet-4-5"}),
@@ -360,6 +370,8 @@ def test_a_model_in_no_list_is_refused_as_each_provider_does() -> None:
         failure = judged(profile, endpoint, {**CLAUDE, "model": "nobody/has-this"})
         assert failure is not None
         assert (failure.status, failure.code) == (status, code)
+    failure = judged("anthropic", "messages", {**CLAUDE, "model": "claude-4-5-haiku"})
+    assert failure is not None and failure.status == 404
 
 
 def test_a_real_model_wants_a_key_a_version_and_json() -> None:

@@ -28,6 +28,8 @@ _LEVELS = (
     (re.compile(r"claude-(?:opus|sonnet)-4-6"), ("high", "low", "max", "medium")),
     (re.compile(r"claude-(?:3|[a-z]+-4(?:-[0-5])?(?:-\d{8})?$)"), ()),
 )
+# from 4.6 on an answer cannot be begun by the client (a recorded refusal)
+_BEGINS_ITSELF = re.compile(r"claude-[a-z]+-(?:4-(?:[6-9]|\d\d)(?!\d)|[5-9](?!\d)|\d\d(?!\d))")
 _SERVER_TOOL = Shape({"name": _NAME})
 _SCHEMA = Want(("object",), required=True, inside=Shape({"type": Want(("string",), required=True)}))
 _CUSTOM_TOOL = Shape(
@@ -176,6 +178,8 @@ def _of_model(fields: Mapping[str, Any], facts: Facts, given: int) -> Iterator[F
     if effort is not None and levels is not None and effort not in levels:
         known = f"level '{str(effort)[:100]}'. Supported levels: {', '.join(levels)}." if levels else "at all."
         yield _refusal(f"This model supports no effort {known}")
+    if _BEGINS_ITSELF.match(facts.name) and _is_begun(fields["messages"]):
+        yield _refusal("This model takes no prefill of the assistant. The last message must be the user's.")
     for name in ("max_tokens", "max_completion_tokens"):
         asked = fields.get(name)
         if facts.longest_output is not None and isinstance(asked, int) and asked > facts.longest_output:
@@ -184,6 +188,14 @@ def _of_model(fields: Mapping[str, Any], facts: Facts, given: int) -> Iterator[F
             )
     if facts.context is not None and given > facts.context:
         yield _refusal(f"prompt is too long: {given} tokens > {facts.context} at most")
+
+
+def _is_begun(messages: list[Any]) -> bool:
+    """Whether the last message is words of the assistant's."""
+    content = messages[-1].get("content")
+    last = content[-1] if isinstance(content, list) and content else {}
+    is_text = last.get("type") == "text" if isinstance(content, list) else bool(content)
+    return messages[-1].get("role") == "assistant" and is_text
 
 
 def _tools(tools: list[Any]) -> Iterator[Failure]:

@@ -20,7 +20,8 @@ _REASONING = re.compile(r"(?:o\d|codex-|gpt-[5-9](?!-chat)|gpt-\d\d(?!-chat))")
 _FIXED_TEMPERATURE = re.compile(r"(?:o\d|gpt-5(?:-(?:mini|nano|pro|codex))?(?:-\d{4}-\d\d-\d\d)?$)")
 # and these never do
 _UNTHINKING = re.compile(r"(?:chatgpt|gpt-[34])")
-_AS_ANTHROPIC = re.compile(r"(?<=anthropic/)(claude-[a-z]+-\d)-(\d)(?!\d)")
+_AS_ANTHROPIC = re.compile(r"(?<=anthropic/)(claude-(?:[a-z]+-)?\d)-(\d)(?!\d)")
+_NOT_ANTHROPICS = re.compile(r"claude-[4-9][\d.-]*-[a-z]")  # `claude-4-5-haiku`, as some lists have it, and it has not
 
 
 class Facts(Struct, frozen=True):
@@ -45,6 +46,8 @@ def facts_of(profile: Profile, model: str) -> Facts | None:
     """The facts of a real model's name as this provider spells it; None where no list has it."""
     plain = model.partition("?")[0]
     base = plain.split(":")[1] if plain.startswith("ft:") and ":" in plain else plain
+    if profile == "anthropic" and _NOT_ANTHROPICS.match(base):
+        return None
     entry, own = _listed(profile).find(base), find_model(base)
     if entry is None and profile == "openrouter":  # it knows Claude's models by Anthropic's spelling as well
         entry = _listed(profile).find(_AS_ANTHROPIC.sub(r"\1.\2", base))
