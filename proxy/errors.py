@@ -17,7 +17,7 @@ class ProxyError(Exception):
     """A failure with a wire form.
 
     `status` is the HTTP status, `code` the stable machine name, `error_type` OpenAI's
-    `error.type`, `kind` the closed metrics vocabulary (whose fault it was).
+    `error.type`, `kind` the closed metrics vocabulary (whose fault it was). `headers` are those that HTTP wants beside the status.
     """
 
     status = 500
@@ -25,6 +25,7 @@ class ProxyError(Exception):
     error_type = "server_error"
     kind = "internal"
     should_retry: bool | None = None
+    headers: tuple[tuple[str, str], ...] = ()
 
     def __init__(self, message: str, *, param: str | None = None, retry_after: float | None = None) -> None:
         """Say what happened; `retry_after` in seconds becomes both retry headers."""
@@ -82,6 +83,7 @@ class InvalidApiKey(CallerError):
 
     status = 401
     code = "invalid_api_key"
+    headers = (("WWW-Authenticate", "Bearer"),)
     kind = "policy_access_denied"
 
 

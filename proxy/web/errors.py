@@ -18,7 +18,7 @@ SERVER_NAME = ("Server", "tollkeeper")
 
 def error_reply(error: ProxyError, own: Headers, *, anthropic: bool = False) -> tuple[Headers, bytes]:
     """OpenAI's envelope, or Anthropic's; with the hints SDKs obey (wire.md 2.7). Headers and body."""
-    headers: Headers = [("Content-Type", "application/json"), *own]
+    headers: Headers = [("Content-Type", "application/json"), *error.headers, *own]
     if not any(name == "Server" for name, _ in own):
         headers.append(SERVER_NAME)
     if error.should_retry is not None:

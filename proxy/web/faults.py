@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 
 from proxy.errors import CallerError
@@ -68,6 +70,11 @@ class MethodNotSupported(CallerError):
 
     status = 405
     code = "method_not_supported"
+
+    def __init__(self, message: str, allowed: Iterable[str]) -> None:
+        """Say what happened, and which methods are `allowed` there."""
+        super().__init__(message)
+        self.headers = (("Allow", ", ".join(allowed)),)
 
 
 class UpgradeRefused(CallerError):

@@ -77,7 +77,7 @@ def cors_headers(request: BaseRequest) -> Headers:
 def refuse_what_cannot_pass(request: BaseRequest, path: str) -> None:
     """Raise for methods that are none of the API's, for upgrades, and for what no client of an API asks for."""
     if request.method not in ALLOWED_METHODS:
-        raise MethodNotSupported("This method is not part of the API.")
+        raise MethodNotSupported("This method is not part of the API.", ALLOWED_METHODS)
     if "websocket" in request.headers.get("Upgrade", "").lower():
         raise UpgradeRefused("WebSockets are not spoken here; use the same endpoint over plain HTTP.")
     if path in _NO_CLIENTS:

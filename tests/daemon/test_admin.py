@@ -314,6 +314,8 @@ def test_what_cannot_be_answered_says_why(
     reply = admin(refusing, method, path, WITH_TOKEN, body)
     assert (reply.status, reply.error["code"]) == (status, code), reply.body
     assert reply.error["message"].endswith((".", "?"))
+    allowed = {"/metrics": "GET, HEAD", "/keys": "GET, HEAD, POST"}
+    assert reply.header("allow") == (allowed[path] if status == 405 else None)
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,13 @@ def test_426_for_a_websocket(daemon: Daemon) -> None:
     assert_error(reply, 426, "websocket_unsupported", kind="invalid_request_error", retry="false")
 
 
+@pytest.mark.parametrize("method", ["TRACE", "QUERY", "PURGE"])
+def test_405_says_what_is_allowed(daemon: Daemon, method: str) -> None:
+    reply = daemon.ask(method, CHAT)
+    assert_error(reply, 405, "method_not_supported", kind="invalid_request_error", retry="false")
+    assert reply.header("allow") == "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+
+
 def test_401_is_one_message_for_every_reason(daemon: Daemon, upstream: Upstream) -> None:
     wrong: list[Headers] = [
         [("Authorization", "Bearer sk-wrong")],
@@ -173,6 +180,7 @@ def test_401_is_one_message_for_every_reason(daemon: Daemon, upstream: Upstream)
         connection.send(request_bytes("POST", CHAT, [], body, f"127.0.0.1:{daemon.port}"))
         replies.append(connection.read_reply())
     for reply in replies:
+        assert reply.header("www-authenticate") == "Bearer"
         assert_error(reply, 401, "invalid_api_key", kind="invalid_request_error", retry="false")
     assert len({reply.body for reply in replies}) == 1
     assert upstream.calls == []

@@ -31,6 +31,7 @@ from proxy.stores.failures import StoreError
 from proxy.web.body import read_body
 from proxy.web.errors import SERVER_NAME, error_response
 from proxy.web.faults import MethodNotSupported
+from proxy.web.guard import ALLOWED_METHODS
 from proxy.web.operator.actor import ACTOR
 from proxy.web.operator.admin_api import Declined, InFile, Unknown
 from proxy.web.operator.admin_auth import ANYBODY, AdminAuth, allow
@@ -121,7 +122,7 @@ class Admin:
                 return Response(text=as_csv(answer), content_type="text/csv", headers=dict([SERVER_NAME]))
             return _json(200, answer, {"ETag": f'"{answer.version}"'} if isinstance(answer, SettingAnswer) else {})
         if method != "GET":
-            raise MethodNotSupported("This path of the admin port is only read (GET).")
+            raise _not_supported(request.raw_path.partition("?")[0])
         return await self._read(request)
 
     async def _page(self, request: BaseRequest) -> StreamResponse:
@@ -221,6 +222,11 @@ def _find(method: str, raw_path: str) -> tuple[Route | None, dict[str, str]]:
         if (params := route.match(method, segments)) is not None:
             return route, params
     return None, {}
+
+
+def _not_supported(path: str) -> MethodNotSupported:
+    changing = (name for name in ALLOWED_METHODS[2:] if (name, path) in LOGIN_PATHS or _find(name, path)[0])
+    return MethodNotSupported("The admin port does not take this method at this path.", ("GET", "HEAD", *changing))
 
 
 def _right(method: str, path: str, route: Route | None, params: dict[str, str]) -> Right:
