@@ -288,6 +288,9 @@ BAD = [
     ("GET", "/calls/req_unknown", None, 404, "not_found"),
     ("POST", "/metrics", None, 405, "method_not_supported"),
     ("PUT", "/keys", None, 405, "method_not_supported"),
+    ("GET", "/reload", None, 405, "method_not_supported"),
+    ("GET", "/routing/recommend", None, 405, "method_not_supported"),
+    ("POST", "/nothing", None, 404, "unknown_endpoint"),
     ("GET", "/usage?by=moon", None, 400, "invalid_value"),
     ("GET", "/usage?since=never", None, 400, "invalid_value"),
     ("GET", "/usage?tz=Mars/Base", None, 400, "invalid_value"),
@@ -312,10 +315,10 @@ def test_what_cannot_be_answered_says_why(
     refusing: Daemon, method: str, path: str, body: Any, status: int, code: str
 ) -> None:
     reply = admin(refusing, method, path, WITH_TOKEN, body)
+    allowed = {"/metrics": "GET, HEAD", "/keys": "GET, HEAD, POST", "/reload": "POST", "/routing/recommend": "POST"}
+    assert reply.header("allow") == (allowed[path] if status == 405 else None)
     assert (reply.status, reply.error["code"]) == (status, code), reply.body
     assert reply.error["message"].endswith((".", "?"))
-    allowed = {"/metrics": "GET, HEAD", "/keys": "GET, HEAD, POST"}
-    assert reply.header("allow") == (allowed[path] if status == 405 else None)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Protocol
-from urllib.parse import unquote
 
 import msgspec
 import structlog
@@ -35,7 +34,7 @@ from proxy.web.guard import ALLOWED_METHODS
 from proxy.web.operator.actor import ACTOR
 from proxy.web.operator.admin_api import Declined, InFile, Unknown
 from proxy.web.operator.admin_auth import ANYBODY, AdminAuth, allow
-from proxy.web.operator.admin_table import ROUTES, openapi
+from proxy.web.operator.admin_table import find_route, openapi
 from proxy.web.operator.analytics import as_csv
 from proxy.web.operator.answers import HealthAnswer, VerboseHealthAnswer
 from proxy.web.operator.bodies import EntriesBody, SettingBody
@@ -105,7 +104,7 @@ class Admin:
             return await self._logins.answer(request)
         if method == "GET" and (request.path == "/" or request.path.startswith("/assets/")):
             return await self._page(request)
-        route, params = _find(method, request.raw_path.partition("?")[0])
+        route, params = find_route(method, request.raw_path.partition("?")[0])
         actor = self.auth.check(request, _right(method, request.path, route, params))
         ACTOR.set(actor)
         if route is not None:
@@ -122,7 +121,7 @@ class Admin:
                 return Response(text=as_csv(answer), content_type="text/csv", headers=dict([SERVER_NAME]))
             return _json(200, answer, {"ETag": f'"{answer.version}"'} if isinstance(answer, SettingAnswer) else {})
         if method != "GET":
-            raise _not_supported(request.raw_path.partition("?")[0])
+            raise _unanswered(request.raw_path.partition("?")[0])
         return await self._read(request)
 
     async def _page(self, request: BaseRequest) -> StreamResponse:
@@ -148,7 +147,7 @@ class Admin:
                 return Response(body=page, headers=dict([SERVER_NAME, ("Content-Type", content_type)]))
             case "/openapi.json":
                 return _json(200, openapi())
-        raise UnknownEndpoint("The admin port has no such path; /openapi.json lists them. The API is on the data port.")
+        raise _unanswered(request.raw_path.partition("?")[0])
 
     def _ready(self, *, is_verbose: bool) -> Response:
         problems = self._problems()
@@ -215,18 +214,14 @@ def _wants_table(request: BaseRequest, asked: str) -> bool:
     return asked == "csv" or (not asked and request.headers.get("Accept", "").startswith("text/csv"))
 
 
-def _find(method: str, raw_path: str) -> tuple[Route | None, dict[str, str]]:
-    """The row this goes to; None for what is only read."""
-    segments = [unquote(part) for part in raw_path.split("/")[1:]]
-    for route in ROUTES:
-        if (params := route.match(method, segments)) is not None:
-            return route, params
-    return None, {}
-
-
-def _not_supported(path: str) -> MethodNotSupported:
-    changing = (name for name in ALLOWED_METHODS[2:] if (name, path) in LOGIN_PATHS or _find(name, path)[0])
-    return MethodNotSupported("The admin port does not take this method at this path.", ("GET", "HEAD", *changing))
+def _unanswered(path: str) -> UnknownEndpoint | MethodNotSupported:
+    """What a path says to a method that it does not take."""
+    takes = [name for name in ALLOWED_METHODS[2:] if (name, path) in LOGIN_PATHS or find_route(name, path)[0]]
+    if path in ("/", "/healthz", "/readyz", *PAGES) or find_route("GET", path)[0] or ("GET", path) in LOGIN_PATHS:
+        takes = ["GET", "HEAD", *takes]
+    if takes:
+        return MethodNotSupported("The admin port does not take this method at this path.", takes)
+    return UnknownEndpoint("The admin port has no such path; /openapi.json lists them. The API is on the data port.")
 
 
 def _right(method: str, path: str, route: Route | None, params: dict[str, str]) -> Right:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 from msgspec import Struct
@@ -284,3 +285,12 @@ def _failures(*statuses: int) -> dict[str, Any]:
 def _content(description: str, name: str) -> dict[str, Any]:
     content = {"application/json": {"schema": {"$ref": _REF.format(name=name)}}}
     return {"description": description, "content": content} if description else {"content": content}
+
+
+def find_route(method: str, raw_path: str) -> tuple[Route | None, dict[str, str]]:
+    """The row this goes to; None for what is only read."""
+    segments = [unquote(part) for part in raw_path.split("/")[1:]]
+    for route in ROUTES:
+        if (params := route.match(method, segments)) is not None:
+            return route, params
+    return None, {}
