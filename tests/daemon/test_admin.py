@@ -341,6 +341,15 @@ def test_the_document_is_openapi() -> None:
     validate(json.loads(json.dumps(openapi())))  # as it is sent
 
 
+@pytest.mark.parametrize(
+    "path", [route.path for route in ROUTES if route.method == "GET" and "{" not in route.path and not route.streams]
+)
+def test_a_query_that_is_not_known_is_refused_as_the_document_says(refusing: Daemon, path: str) -> None:
+    reply = admin(refusing, "GET", f"{path}?colour=red", WITH_TOKEN)
+    assert (reply.status, reply.error["code"]) == (400, "invalid_value")
+    assert "400" in openapi()["paths"][path]["get"]["responses"]
+
+
 def test_the_page_of_paths_is_complete() -> None:
     lines = [line.split("|")[1].strip() for line in (DOCS / "admin.md").read_text().splitlines() if "| `" in line]
     documented = {line.strip("`") for line in lines if " /" in line}

@@ -234,7 +234,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "operationId": route.order,
         "summary": route.summary,
         "security": [{"token": []}] if route.changes else [{}, {"token": []}],
-        "responses": {"200": done, **_failures(401, 403, *route.fails)},
+        "responses": {"200": done, **_failures(400, 401, 403, *route.fails)},
     }
     if parameters:
         described["parameters"] = parameters
