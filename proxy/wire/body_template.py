@@ -1,6 +1,6 @@
 """Bodies that differ from one read before in their messages only, as nearly all bodies of one client do; and in who its user is.
 
-What such a body says beside its messages is known by its bytes before and behind them. That these are those of the body
+Its messages are the member that has the conversation: `messages`, or the `input` of the Responses API. What it says beside them is known by its bytes before and behind them. That these are those of the body
 before, and that one JSON value stands between them, proves that the whole is a JSON object with the same members. So does
 one plain value more, of a member behind the messages that nobody here reads.
 """
@@ -14,17 +14,19 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+from proxy.wire.endpoints import Endpoint
 from proxy.wire.json_object import JsonObject, Text
 
-LONGEST_BEFORE = 4096
+LONGEST_BEFORE = 64 * 1024
 MOST_BYTES = 4 * 2**20  # of all that are known, before they are learnt anew
 MOST_ENDS = 16  # of bodies that begin alike
 USUAL_BYTES = 2048  # what one takes beside its text
-_NAME = b'"messages":'
+MESSAGES = "messages"
 # Of these one may differ: they say who a provider's user is, or what its chance begins with, and only pass.
 _ONLY_PASSING = ("user", "safety_identifier", "seed")
 _PLAIN_TEXT = re.compile(rb"[ !#-\[\]-~]*")  # of a JSON string, with nothing that is escaped
 _WHOLE_NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]{0,17})")
+_NAMES = {member: f'"{member}":'.encode() for member in (MESSAGES, "input")}
 _numbers = count()
 _value = msgspec.json.Decoder(Raw).decode
 
@@ -33,9 +35,9 @@ class BodyTemplate(Struct, eq=False):
     """All of a body but its messages: what stands before and behind them, the `values` of its members (that of the messages
     is empty), and what a call `said` with it. `places`: where each value begins and ends, counted from the beginning of the body, the
     end of its messages, or its own end. `weighed` is what it asks for beside them, kept by whoever weighs.
-    `number` is that of no other. Where messages are an array, what `begins` and `ends` a body is up to its brackets.
+    `number` is that of no other. What `begins` and `ends` a body is up to the brackets of its messages, or the quotes where they are a string.
 
-    `messages` is where these stand, if nothing may differ behind them. `hole`: the member that may differ, "" where there is none. What stands before it up to the messages, whose last bracket
+    `member` is the name of the messages, and `messages` where these stand, if nothing may differ behind them. `hole`: the member that may differ, "" where there is none. What stands before it up to the messages, whose last bracket
     that has, is `middle`, and what `ends` the body begins behind it.
     """
 
@@ -49,6 +51,7 @@ class BodyTemplate(Struct, eq=False):
     begins: bytes
     ends: bytes
     messages: slice
+    member: str = MESSAGES
     hole: str = ""
     middle: bytes = b""
     weighed: Any = None
@@ -80,7 +83,7 @@ class BodyTemplate(Struct, eq=False):
 
     def filled(self, body: bytes) -> JsonObject:
         """The object that a body is which fits."""
-        values: dict[str, Text] = {**self.values, "messages": self.messages_of(body) or b""}
+        values: dict[str, Text] = {**self.values, self.member: self.messages_of(body) or b""}
         if (at := self._hole_of(body) if self.hole else None) is not None:
             quotes = self.middle.endswith(b'"')
             values[self.hole] = body[at - quotes : len(body) - len(self.ends) + quotes]
@@ -89,7 +92,7 @@ class BodyTemplate(Struct, eq=False):
     def place_of(self, name: str, document: JsonObject) -> tuple[int, int]:
         """Where the value of a member stands that has a place, in an object that was `filled`."""
         start, end, anchor = self.places[name]
-        at = (0, len(self.before) + len(document.values["messages"]), len(document.body))[anchor]
+        at = (0, len(self.before) + len(document.values[self.member]), len(document.body))[anchor]
         return at + start, at + end
 
     def _hole_of(self, body: bytes) -> int | None:
@@ -100,9 +103,10 @@ class BodyTemplate(Struct, eq=False):
         return at if is_there and kind.fullmatch(body, at, len(body) - len(self.ends)) else None
 
 
-def before_messages(body: bytes) -> bytes:
+def before_messages(body: bytes, member: str = MESSAGES) -> bytes:
     """What stands before the messages of a body, if it is one that can be known."""
-    start = body.find(_NAME, 0, LONGEST_BEFORE) + len(_NAME)
+    name = _NAMES[member]
+    start = body.find(name, 0, LONGEST_BEFORE) + len(name)
     return body[: start + 1] if body.startswith(b" ", start) else body[:start]
 
 
@@ -113,40 +117,47 @@ class BodyTemplates:
         self._known: dict[tuple[str, bytes], list[BodyTemplate]] = {}
         self._bytes = 0
 
-    def find(self, endpoint: str, body: bytes) -> BodyTemplate | None:
+    def find(self, endpoint: Endpoint, body: bytes) -> BodyTemplate | None:
         """What a body is but for its messages, where one like it came before."""
-        for template in self._known.get((endpoint, before_messages(body)), ()):
+        for template in self._known.get((endpoint.name, before_messages(body, member_of(endpoint))), ()):
             if template.fits(body):
                 return template
         return None
 
-    def learn(self, endpoint: str, document: JsonObject, said: tuple[Any, ...]) -> None:
+    def learn(self, endpoint: Endpoint, document: JsonObject, said: tuple[Any, ...]) -> None:
         """Know bodies like this one again, where it is spelled as encoders do. `said` is what a call says beside its
         messages."""
-        if document.placed is not None or document.start or "messages" not in document.values:
+        member = member_of(endpoint)
+        if document.placed is not None or document.start or member not in document.values:
             return
-        body, places = document.body, document.members
-        messages = places["messages"]
-        before, behind = body[: messages.start], body[messages.end :]
-        if body.find(_NAME, 0, LONGEST_BEFORE) + len(_NAME) + len(document.gap) != len(before):
+        body, messages = document.body, document.members[member]
+        before, name = body[: messages.start], _NAMES[member]
+        if body.find(name, 0, LONGEST_BEFORE) + len(name) + len(document.gap) != len(before):
             return
-        found = _template_of(document, before, behind, said)
+        found = _template_of(document, member, said)
         self._bytes += found.size_bytes
         if self._bytes > MOST_BYTES:
             self._known, self._bytes = {}, found.size_bytes
-        others = [one for one in self._known.get((endpoint, before), ()) if one.behind != found.behind]
+        others = [one for one in self._known.get((endpoint.name, before), ()) if one.behind != found.behind]
         others = others if len(others) < MOST_ENDS else []
         # the longest first: a shorter end may be part of it
-        self._known[endpoint, before] = sorted([found, *others], key=lambda one: -len(one.behind))
+        self._known[endpoint.name, before] = sorted([found, *others], key=lambda one: -len(one.behind))
 
 
-def _template_of(document: JsonObject, before: bytes, behind: bytes, said: tuple[Any, ...]) -> BodyTemplate:
+def member_of(endpoint: Endpoint) -> str:
+    """Where the bodies of an endpoint have their messages."""
+    return "input" if endpoint.shape == "responses" else MESSAGES
+
+
+def _template_of(document: JsonObject, member: str, said: tuple[Any, ...]) -> BodyTemplate:
     """What is like this one. A member that may differ is a hole in it where its value is plain, and the messages are an array."""
     body, places = document.body, document.members
-    messages = places["messages"]
-    values = {name: b"" if name == "messages" else bytes(value) for name, value in document.values.items()}
+    messages = places[member]
+    before, behind = body[: messages.start], body[messages.end :]
+    opens, closes = (b'"', b'"') if body.startswith(b'"', messages.start) else (b"[", b"]")
+    values = {name: b"" if name == member else bytes(value) for name, value in document.values.items()}
     hole = next((name for name in _ONLY_PASSING if name in places and places[name].start > messages.start), "")
-    middle, ends, hole_ends = b"", b"]" + behind, messages.end
+    middle, ends, hole_ends = b"", closes + behind, messages.end
     if hole and body.startswith(b"[", messages.start) and (kind := _plain(values[hole])) is not None:
         quotes = kind is _PLAIN_TEXT
         middle = body[messages.end - 1 : places[hole].start + quotes]
@@ -159,7 +170,7 @@ def _template_of(document: JsonObject, before: bytes, behind: bytes, said: tuple
     kept = {
         name: (place.start - bases[from_where[name]], place.end - bases[from_where[name]], from_where[name])
         for name, place in places.items()
-        if name not in (hole, "messages")
+        if name not in (hole, member)
     }
     return BodyTemplate(
         before,
@@ -169,9 +180,10 @@ def _template_of(document: JsonObject, before: bytes, behind: bytes, said: tuple
         kept,
         said,
         next(_numbers),
-        before + b"[",
+        before + opens,
         ends,
         slice(len(before), -len(behind)),
+        member,
         hole,
         middle,
     )

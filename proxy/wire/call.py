@@ -110,7 +110,7 @@ def _read_form_call(bare: Call) -> Call:
 
 
 def _read_json_call(bare: Call) -> Call:
-    known = _templates.find(bare.endpoint.name, bare.body) if len(bare.body) <= SMALL else None
+    known = _templates.find(bare.endpoint, bare.body) if len(bare.body) <= SMALL else None
     if known is not None:
         return _call_of(bare, known.said, template=known)
     document = read_object(bare.body)
@@ -130,7 +130,7 @@ def _read_json_call(bare: Call) -> Call:
     limits = tuple([name for name in MAX_FIELDS if name in values and document.value(name) is not None])
     said = model, is_stream, also, limits
     if len(bare.body) <= SMALL:
-        _templates.learn(bare.endpoint.name, document, said)
+        _templates.learn(bare.endpoint, document, said)
     return _call_of(bare, said, document)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from harness.daemon import Daemon, chat_body
-from harness.events import chat_chunk, chat_reply, chat_stream, error_body
+from harness.events import chat_chunk, chat_reply, chat_stream, error_body, responses_stream
 from harness.http import Reply
 from harness.setting import CLIENT_KEY
 from harness.steps import Script, close, json_reply, plain_reply, sse, then
@@ -54,6 +54,12 @@ CASES = {
     "a stream without its end": Case(chat_body(stream=True), then(sse(chat_chunk("Hel"), end=False), close), times=3),
     "an alias with a fallback": Case(chat_body("two-homes")),
     "a messages call": Case({"model": "claude-sonnet-4", "max_tokens": 5, "messages": []}, target="/v1/messages"),
+    "a response": Case({"model": "gpt-4o", "input": "Hi", "max_output_tokens": 5}, target="/v1/responses"),
+    "a response to items": Case(
+        {"model": "gpt-4o", "instructions": "Be brief.", "input": [{"role": "user", "content": "Hi"}], "stream": True},
+        sse(responses_stream()),
+        target="/v1/responses",
+    ),
     "defaults of an alias": Case(chat_body("quiet")),
     "defaults of an alias for a stream": Case(chat_body("quiet", stream=True), sse(chat_stream())),
     "a stream at OpenAI": Case(chat_body("oai/gpt-4o", stream=True), sse(chat_stream())),
@@ -191,6 +197,27 @@ def test_users_may_differ_every_time(daemon: Daemon, upstream: Upstream, model: 
     arrived = [json.loads(call.body) for call in upstream.calls]
     assert [body["user"] for body in arrived] == users == [body["messages"][0]["content"] for body in arrived]
     assert len({json.dumps({**body, "user": "", "messages": []}) for body in arrived}) == 1
+
+
+INPUTS: list[Any] = [
+    "Hi", "", 'with "quotes"', "ü", [{"role": "user", "content": "Hi"}], [], "Hi",
+    [{"type": "function_call_output", "call_id": "c", "output": "done"}], [{"role": "user", "content": [{"type": "input_text", "text": "x"}]}],
+    [{"role": "user", "content": [{"type": "input_image", "image_url": "data:image/png;base64,AAAA"}]}], None, 7, {"role": "user"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("behind", [{}, {"max_output_tokens": 9, "user": "ann"}])
+def test_what_a_response_is_asked_for_may_differ_every_time(
+    daemon: Daemon, upstream: Upstream, behind: dict[str, Any]
+) -> None:
+    asked = [value for value in INPUTS for _ in range(2)]
+    bodies = [{"model": "openai/gpt-4o", "input": value, **behind} for value in asked]
+    replies = [
+        sent(daemon, upstream, Case(body, target="/v1/responses"), [("X-Inputs", str(len(behind)))]) for body in bodies
+    ]
+    assert [reply.status for reply in replies] == [200] * len(asked)
+    assert [json.loads(call.body)["input"] for call in upstream.calls] == asked
+    assert len({json.dumps({**json.loads(call.body), "input": ""}) for call in upstream.calls}) == 1
 
 
 def test_both_ways_say_where_the_time_went(start_daemon: Callable[..., Daemon], upstream: Upstream) -> None:

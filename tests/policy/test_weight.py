@@ -20,7 +20,10 @@ def asked(path: str, body: bytes) -> Call:
 
 
 MARKS = st.sampled_from([None, {}, {"type": "ephemeral"}, {"ttl": "5m"}, {"ttl": "1h"}, {"ttl": 1}, "1h", []])
-KINDS = st.sampled_from(["text", "tool_use", "tool_result", "thinking", "image", "document", "input_audio", "", 1])
+KINDS = st.sampled_from(
+    ["text", "tool_use", "tool_result", "thinking", "image", "document", "input_audio", "", 1]
+    + ["message", "reasoning", "function_call", "function_call_output", "input_text", "input_file", "item_reference"]
+)
 BLOCKS = st.lists(
     st.fixed_dictionaries(
         {"type": KINDS},
@@ -71,11 +74,17 @@ CONTENTS = st.one_of(
     st.just([{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]),
 )
 MESSAGES = st.lists(
-    st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant", "system"]), "content": CONTENTS}), max_size=3
+    st.fixed_dictionaries(
+        {"role": st.sampled_from(["user", "assistant", "system"]), "content": CONTENTS},
+        optional={"type": KINDS, "output": CONTENTS},
+    ),
+    max_size=3,
 )
 MEMBERS = st.fixed_dictionaries(
-    {"model": st.just("m"), "messages": MESSAGES},
+    {"model": st.just("m"), "messages": MESSAGES | st.text(max_size=3) | st.none()},
     optional={
+        "max_output_tokens": st.integers(-1, 9) | st.none(),
+        "previous_response_id": st.none() | st.just("resp_1"),
         "max_tokens": st.one_of(st.integers(-1, 10**7), st.none(), st.text(max_size=2), st.floats(0, 100)),
         "max_completion_tokens": st.integers(0, 9),
         "n": st.integers(0, 3),
@@ -90,8 +99,12 @@ MEMBERS = st.fixed_dictionaries(
 )
 
 
-@given(MEMBERS, st.sampled_from(["/chat/completions", "/messages"]), st.booleans())
-def test_what_is_plain_weighs_what_looking_into_it_says(members: dict[str, Any], path: str, escapes: bool) -> None:
+@given(MEMBERS, st.sampled_from(["/chat/completions", "/messages", "/responses"]), st.booleans(), st.booleans())
+def test_what_is_plain_weighs_what_looking_into_it_says(
+    members: dict[str, Any], path: str, escapes: bool, is_input: bool
+) -> None:
+    if is_input:
+        members = {("input" if name == "messages" else name): value for name, value in members.items()}
     call = asked(path, json.dumps(members, ensure_ascii=escapes).encode("utf-8", "surrogatepass"))
     plain = weigh_plain(call)
     assert plain is None or plain == weigh_all(call)
@@ -129,6 +142,28 @@ PLAIN = b'{"model":"m","messages":[{"role":"user","content":"hi"}],"max_tokens":
 )
 def test_only_texts_are_plain(body: bytes, is_plain: bool) -> None:
     assert (weigh_plain(asked("/chat/completions", body)) is not None) is is_plain
+
+
+ASKED = b'{"model":"m","input":[{"role":"user","content":"hi"}],"stream":true}'
+
+
+@pytest.mark.parametrize(
+    ("body", "is_plain"),
+    [
+        (ASKED, True),
+        (b'{"model":"m","input":"hi"}', True),
+        (ASKED.replace(b'"hi"', b'[{"type":"input_text","text":"hi"}]'), True),
+        (ASKED.replace(b'"hi"', b'[{"type":"input_image","image_url":"http://x"}]'), False),
+        (ASKED.replace(b'"role":"user"', b'"type":"item_reference"'), False),
+        (ASKED.replace(b'"role":"user"', b'"type":"function_call_output","output":[{"type":"input_image"}]'), False),
+        (ASKED.replace(b'"role":"user"', b'"type":"function_call_output","output":"x"'), True),
+        (ASKED.replace(b'"stream"', b'"tools":[{"type":"function","name":"f"}],"stream"'), True),
+        (ASKED.replace(b'"stream"', b'"tools":[{"type":"web_search"}],"stream"'), False),
+        (ASKED.replace(b'"stream"', b'"previous_response_id":"resp_1","stream"'), False),
+    ],
+)
+def test_only_texts_of_a_response_are_plain(body: bytes, is_plain: bool) -> None:
+    assert (weigh_plain(asked("/responses", body)) is not None) is is_plain
 
 
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 30_000}}

@@ -177,8 +177,8 @@ def test_what_bodies_needed_takes_no_more_than_so_many_bytes(clients: Clients) -
     templates, kept = BodyTemplates(), 0
     while (sender := clients.send("x-trace: 1", "A: b")) is not None:
         body = LONG % kept
-        templates.learn(ENDPOINT.name, read_object(body), ("m", False, (), ()))
-        template = templates.find(ENDPOINT.name, body)
+        templates.learn(ENDPOINT, read_object(body), ("m", False, (), ()))
+        template = templates.find(ENDPOINT, body)
         assert template is not None
         call = Call(ENDPOINT, PATH, "", "POST", b"", template=template)
         clients.heads.keep(sender, Prepared(template, call, Plan((), "m"), UNMARKED, (), None))
@@ -190,8 +190,8 @@ def test_what_bodies_needed_takes_no_more_than_so_many_bytes(clients: Clients) -
 
 def test_what_keys_have_in_common_is_counted_once(clients: Clients) -> None:
     templates, body = BodyTemplates(), LONG % 0
-    templates.learn(ENDPOINT.name, read_object(body), ("m", False, (), ()))
-    template = templates.find(ENDPOINT.name, body)
+    templates.learn(ENDPOINT, read_object(body), ("m", False, (), ()))
+    template = templates.find(ENDPOINT, body)
     assert template is not None
     call, plan = Call(ENDPOINT, PATH, "", "POST", b"", template=template), Plan((), "m")
     for number in range(MOST_PREPARED_BYTES // 99_000):

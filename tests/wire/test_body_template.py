@@ -17,7 +17,8 @@ from proxy.wire.endpoints import MODEL_ROWS
 from proxy.wire.json_object import JsonObject, read_object
 from proxy.wire.outgoing import Change, outgoing
 
-CHAT = "chat/completions"
+CHAT, RESPONSES = MODEL_ROWS["/chat/completions"], MODEL_ROWS["/responses"]
+ENDPOINTS = {"messages": CHAT, "input": RESPONSES}
 SAID = ("m", False, (), ())
 MESSAGES = [{"role": "user", "content": "hi"}]
 SEPARATORS = [(",", ":"), (", ", ": ")]
@@ -35,14 +36,14 @@ def body_of(members: dict[str, Any], separators: tuple[str, str] = (",", ":")) -
     return json.dumps(members, separators=separators, ensure_ascii=False).encode()
 
 
-def known(body: bytes) -> BodyTemplates:
+def known(body: bytes, member: str = "messages") -> BodyTemplates:
     templates = BodyTemplates()
-    templates.learn(CHAT, read_object(body), SAID)
+    templates.learn(ENDPOINTS[member], read_object(body), SAID)
     return templates
 
 
-def object_of(templates: BodyTemplates, body: bytes) -> JsonObject | None:
-    template = templates.find(CHAT, body)
+def object_of(templates: BodyTemplates, body: bytes, member: str = "messages") -> JsonObject | None:
+    template = templates.find(ENDPOINTS[member], body)
     return None if template is None else template.filled(body)
 
 
@@ -55,17 +56,23 @@ def seen(document: JsonObject) -> dict[str, tuple[int, int, bytes]]:
     behind=st.dictionaries(names, values, max_size=3),
     first=values,
     second=values,
+    member=st.sampled_from(["messages", "input"]),
     separators=st.sampled_from(SEPARATORS),
 )
-@settings(max_examples=200)
+@settings(max_examples=300)
 def test_a_body_that_is_known_is_what_reading_it_would_say(
-    before: dict[str, Any], behind: dict[str, Any], first: Any, second: Any, separators: tuple[str, str]
+    before: dict[str, Any],
+    behind: dict[str, Any],
+    first: Any,
+    second: Any,
+    member: str,
+    separators: tuple[str, str],
 ) -> None:
-    members = {**before, "messages": first, **{k: v for k, v in behind.items() if k not in before}}
-    templates = known(body_of(members, separators))
-    body = body_of({**members, "messages": second}, separators)
-    found, read = object_of(templates, body), read_object(body)
-    if '"messages":' in json.dumps(before):  # nested, it hides where they stand
+    members = {**before, member: first, **{k: v for k, v in behind.items() if k not in before}}
+    templates = known(body_of(members, separators), member)
+    body = body_of({**members, member: second}, separators)
+    found, read = object_of(templates, body, member), read_object(body)
+    if f'"{member}":' in json.dumps(before):  # nested, it hides where they stand
         return
     if found is None:  # behind messages that are an array, a user may differ, and is looked for behind a bracket
         assert isinstance(first, list) > isinstance(second, list)
@@ -73,8 +80,8 @@ def test_a_body_that_is_known_is_what_reading_it_would_say(
         return
     assert seen(found) == seen(read)
     assert list(found.values) == list(read.values)
-    assert [found.place_of(name) for name in members if name != "messages"] == [
-        read.place_of(name) for name in members if name != "messages"
+    assert [found.place_of(name) for name in members if name != member] == [
+        read.place_of(name) for name in members if name != member
     ]
 
 
@@ -176,7 +183,7 @@ def test_bodies_that_begin_alike_are_told_apart_by_their_ends() -> None:
         found = object_of(templates, body)
         assert found is None or seen(found) == seen(read_object(body))
     assert sum(templates.find(CHAT, body) is not None for body in bodies) in range(3, MOST_ENDS + 1)
-    assert templates.find("messages", bodies[0]) is None
+    assert templates.find(MODEL_ROWS["/messages"], bodies[0]) is None
 
 
 def test_nothing_is_learnt_of_what_is_odd_and_never_too_much() -> None:
@@ -281,6 +288,45 @@ def test_the_second_call_of_a_client_says_weighs_and_sends_what_its_first_would(
     assert second.model == "a"
     assert (second.stream, second.also_models) == (members.get("stream", False), tuple(members.get("fallbacks", ())))
     assert second.max_fields == tuple(n for n in ("max_tokens", "max_completion_tokens") if members.get(n) is not None)
+    assert weigh(second) == weigh_all(second) == weigh(second)
+    sent = b"".join(outgoing(second, Change("other/model")))
+    assert sent == body.replace(b'"model":"a"', b'"model":"other/model"')
+
+
+FUNCTION = {"type": "function", "name": "a", "parameters": {}}
+ITEMS = [
+    {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]},
+    {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAAA"},
+    {"type": "function_call", "call_id": "c", "name": "a", "arguments": "{}"},
+    {"type": "function_call_output", "call_id": "c", "output": "done"},
+    {"role": "assistant", "content": [{"type": "output_text", "text": "hi", "annotations": []}]},
+]
+SHOWN = {"type": "input_image", "image_url": "data:image/png;base64,AAAA"}
+
+
+@pytest.mark.parametrize(
+    "value", ["hi", ITEMS, [*ITEMS, {"role": "user", "content": [SHOWN]}], [{"type": "item_reference"}]]
+)
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"instructions": "s", "tools": [FUNCTION], "store": False, "stream": True, "max_output_tokens": 9},
+        {"tools": [FUNCTION, {"type": "web_search"}]},
+        {"previous_response_id": "resp_1"},
+        {"max_output_tokens": 0},
+        {"messages": [{"role": "user", "content": [SHOWN]}]},
+        {"user": "ann"},
+    ],
+)
+def test_so_does_that_of_a_response(value: Any, more: dict[str, Any]) -> None:
+    members = {"model": "a", "input": value, **more}
+    asked(body_of(members), "/responses")
+    body = body_of({**members, "input": [*value, ITEMS[0]] if isinstance(value, list) else value + ", and more"})
+    second = asked(body, "/responses")
+    assert second.document is not None
+    assert second.document.template is not None
+    assert (second.model, second.stream) == ("a", more.get("stream", False))
     assert weigh(second) == weigh_all(second) == weigh(second)
     sent = b"".join(outgoing(second, Change("other/model")))
     assert sent == body.replace(b'"model":"a"', b'"model":"other/model"')

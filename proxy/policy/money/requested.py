@@ -72,7 +72,7 @@ def read_requested(call: Call, members: Mapping[str, Any]) -> Requested:
         tiers=tuple((name, value) for name, value in tiers if value not in _USUAL_TIERS),
         picture_tokens=picture_tokens(members),
         picture=picture_of(members) if call.endpoint.name.startswith("images") else _ANY,
-        characters=len(text) if isinstance(text, str) else 0,
+        characters=len(text) if isinstance(text, str) and call.endpoint.shape != "responses" else 0,
         documents=len(documents) if isinstance(documents, list) else 0,
         tools_tokens=tools_tokens(members.get("tools")),
     )

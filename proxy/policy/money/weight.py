@@ -18,6 +18,7 @@ from proxy.policy.money.input_media import (
 )
 from proxy.policy.money.requested import PLAIN, REQUESTED_FIELDS, REQUESTED_MEMBERS, Requested, read_requested
 from proxy.policy.money.tools import read_tools
+from proxy.wire.body_template import member_of
 from proxy.wire.call import MAXIMA, Call, Defaults, applied_defaults
 from proxy.wire.form import read_form
 from proxy.wire.json_object import JsonObject, Text
@@ -34,29 +35,37 @@ class _Caching(Struct, gc=False):
 
 
 class _Said(Struct, gc=False):
-    """Of a message, or a part of one, that is text and nothing else, as are calls of tools and their results; what it has beside
-    this weighs nothing."""
+    """Of a message, an item of a response's input, or a part of one, that is text and nothing else, as are calls of tools and their
+    results; what it has beside this weighs nothing."""
 
-    output: str | None = None
     audio: None = None
     cache_control: _Caching | None = None
     prompt_cache_breakpoint: _Caching | None = None
-    type: Literal["text", "tool_use", "tool_result", "thinking", "redacted_thinking"] | None = None
+    type: (
+        Literal[
+            "text", "tool_use", "tool_result", "thinking", "redacted_thinking", "message", "function_call", "function_call_output",
+            "custom_tool_call", "custom_tool_call_output", "reasoning", "input_text", "output_text", "refusal",
+        ]
+        | None
+    ) = None  # fmt: skip
 
 
 class _Result(_Said, gc=False):
     content: str | None = None
+    output: str | None = None
 
 
 class _Part(_Said, gc=False):
     content: str | list[_Result] | None = None
+    output: str | list[_Result] | None = None
 
 
 class _Message(_Said, gc=False):
     content: str | list[_Part] | None = None
+    output: str | list[_Part] | None = None
 
 
-_read_texts = msgspec.json.Decoder(list[_Message]).decode
+_read_texts = msgspec.json.Decoder(str | list[_Message]).decode
 _read_system = msgspec.json.Decoder(str | list[_Part]).decode
 
 
@@ -129,26 +138,26 @@ def _telling(call: Call, document: JsonObject, name: str) -> JsonObject:
 
 
 def weigh_plain(call: Call) -> Weight | None:
-    """The weight of a chat whose messages are texts and nothing else, without looking into them; None of any other."""
+    """The weight of a conversation whose messages are texts and nothing else, without looking into them; None of any other."""
     template, body = call.template, call.body
     if template is not None and template.weighed is not None:
         return _weigh_texts(call, template.messages_of(body), template.weighed) if template.weighed else None
     document = call.document
-    if document is None or call.endpoint.shape not in ("chat", "messages"):
+    if document is None or call.endpoint.shape not in ("chat", "messages", "responses"):
         return None
-    requested = _asks_beside_messages(call, document)
+    member = member_of(call.endpoint)
+    requested = _asks_beside_messages(call, document, member)
     if template is not None:
         template.weighed = requested
     if not requested:
         return None
-    there = "messages" in document.values
-    messages = _telling(call, document, "messages").values["messages"] if there else b"[]"
+    messages = _telling(call, document, member).values[member] if member in document.values else b"[]"
     return _weigh_texts(call, messages, requested)
 
 
 def _weigh_texts(call: Call, messages: Text | None, requested: Requested) -> Weight | None:
     """The weight of a call that `requested` for no more, whose `messages` are texts and nothing else; None where they are more, or
-    no JSON array."""
+    neither a JSON array nor a string."""
     likely_tokens = likely_tokens_of(call.body, messages, requested)
     return (
         None if likely_tokens is None else weight_of_texts(call.endpoint.name, len(call.body), likely_tokens, requested)
@@ -162,7 +171,7 @@ def likely_tokens_of(body: bytes, messages: Text | None, requested: Requested) -
         return None
     try:
         _read_texts(messages)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):  # more, no JSON array, or half a character
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):  # more, neither of these, or half a character
         return None
     return -(-(len(body) + requested.tools_tokens) * 2 // 7) + (requested.maximum or 0)
 
@@ -173,11 +182,11 @@ def weight_of_texts(endpoint: str, size: int, likely_tokens: int, requested: Req
     return Weight(endpoint, size, tokens, TEXT_ALONE, requested, likely_input_tokens, likely_tokens)
 
 
-def _asks_beside_messages(call: Call, document: JsonObject) -> Requested | Literal[False]:
+def _asks_beside_messages(call: Call, document: JsonObject, member: str) -> Requested | Literal[False]:
     """What a chat asks for, whatever its messages say; False where that is more than text."""
     maxima = MAXIMA[call.endpoint.shape]
     tools = document.value("tools")
-    others = document.values.keys() & _WANTED - {"messages", "tools", *maxima}
+    others = document.values.keys() & _WANTED - {member, "tools", *maxima}
     if (tools is not None and not _run_at_the_client(tools)) or not all(_is_text(document, name) for name in others):
         return False
     maximum = None

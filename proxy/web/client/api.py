@@ -243,7 +243,7 @@ def _prepared_before(sender: Sender, body: bytes, latest: Prepared, *, are_texts
     """What was worked out for bodies like this one. That messages in brackets `are_texts`, which proves that it is like
     that, is for whoever asks to see."""
     bodies = sender.bodies
-    others = bodies.by_before and bodies.by_before.get(before_messages(body))
+    others = bodies.by_before and bodies.by_before.get(before_messages(body, latest.template.member))
     for found in others or (latest,):
         template = found.template
         if (are_texts and body.startswith(template.begins) and body.endswith(template.ends)) or template.fits(body):
