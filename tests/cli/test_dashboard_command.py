@@ -27,7 +27,8 @@ def test_a_link_logs_a_browser_in_once_as_owner(tmp_path: Path) -> None:
         parts = urlsplit(desk.json("dashboard")["url"])
         assert parts.netloc == f"127.0.0.1:{daemon.admin_port}"
         link = f"{parts.path}?{parts.query}"
-        assert ask(daemon, "HEAD", link).status == 404  # whoever only looks uses nothing up
+        looked = ask(daemon, "HEAD", link)  # whoever only looks uses nothing up
+        assert (looked.status, looked.header("allow")) == (405, "GET")
         opened = ask(daemon, "GET", link)
         place, _, page = (opened.header("location") or "").partition("#page=")
         assert (opened.status, place) == (303, "/")
