@@ -53,6 +53,7 @@ def run(bench: Bench, rows: int, pictures: Path | None) -> list[dict[str, object
     curves = [
         Curve("keys-one", "CPU per small call", "keys, one of them calling", "µs", keys["one"]),
         Curve("keys", "CPU per small call", "keys, all of them calling in turn", "µs", keys["call"]),
+        Curve("models-one", "CPU per small call", "models, one of them called", "µs", models["one"]),
         Curve("models", "CPU per small call", "models, all of them called in turn", "µs", models["call"]),
         Curve("rows", "CPU per small call", "rows of the ledger", "µs", ledger["call"]),
         Curve("streams", "CPU per event", "open streams", "µs", flowing["event"]),
