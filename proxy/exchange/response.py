@@ -100,12 +100,6 @@ class Response(Struct, eq=False):
             await self.news()
         return data
 
-    async def peek(self) -> bytes:
-        """The next bytes, which stay to be read. Raises as `read` does."""
-        data = await self.read()
-        self.chunks[:0] = [data] if data else []
-        return data
-
     def receive(self, data: bytes) -> bool:
         """Bytes of the body have come; whether that is enough for now."""
         self.chunks.append(data)

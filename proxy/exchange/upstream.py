@@ -29,7 +29,7 @@ from proxy.policy.retries.retry import Trouble
 from proxy.policy.values import Provider
 from proxy.wire.call import Call
 from proxy.wire.outgoing import Pieces
-from proxy.wire.passing import EVENT_FIELDS
+from proxy.wire.passing import kind_of
 from proxy.wire.sse import is_silent
 
 _LARGEST_ERROR = 2**20
@@ -111,7 +111,7 @@ class Upstream:
                 return whole_json(*whole, provider, findings, self.off_loop)
             response = connection.answered()
             if call.stream and response.head.kind != "events" and response.status < 300:
-                await _see_if_events(response)
+                await _see_if_events(response, timeout)
             reply = reply_of(response, provider, findings, self.off_loop, hides_usage=request.hides_usage)
             timeout.heard()
             return await _begin(reply, timeout, listener, LARGEST_HELD if call.endpoint.draws else LARGEST_WHOLE)
@@ -205,9 +205,14 @@ def _let_go(connection: Connection | None, response: Response | None) -> None:
         connection.abort()
 
 
-async def _see_if_events(response: Response) -> None:
-    """Some servers call a stream of events JSON, text or nothing: it is what it begins as."""
-    if (await response.peek()).startswith(EVENT_FIELDS):
+async def _see_if_events(response: Response, timeout: Timeout) -> None:
+    """Some servers call a stream of events JSON, text or nothing: it is what it begins as. What was read stays to be read."""
+    begun = b""
+    while (kind := kind_of(begun)) == "unknown" and (data := await response.read()):
+        timeout.heard()
+        begun += data
+    response.chunks[:0] = [begun] if begun else []
+    if kind == "events":
         response.head = structs.replace(response.head, kind="events")
 
 

@@ -1,8 +1,9 @@
 """Bodies that differ from one read before in their messages only, as nearly all bodies of one client do; and in who its user is.
 
-Its messages are the member that has the conversation: `messages`, or the `input` of the Responses API. What it says beside them is known by its bytes before and behind them. That these are those of the body
-before, and that one JSON value stands between them, proves that the whole is a JSON object with the same members. So does
-one plain value more, of a member behind the messages that nobody here reads.
+Its messages are the member that has the conversation: `messages`, or the `input` of the Responses API. What it says beside
+them is known by its bytes before and behind them. That these are those of the body before, and that one JSON value stands
+between them, proves that the whole is a JSON object with the same members. So does one plain value more, of a member behind
+the messages that nobody here reads.
 """
 
 from __future__ import annotations

@@ -14,11 +14,21 @@ from proxy.wire.reader import StreamReader
 
 LARGEST_DOCUMENT = 2 * 2**20
 _TAIL = 64 * 1024
-EVENT_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
+_EVENT_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
 _LONGEST_FIELD = 6
 _SPACE = b" \t\r\n"
 
 Kind = Literal["unknown", "events", "document", "lines", "opaque"]
+
+
+def kind_of(begun: bytes) -> Kind:
+    """What a body is that has begun so, by its first bytes that are no space; unknown while these do not tell yet."""
+    start = begun.removeprefix(codecs.BOM_UTF8).lstrip(_SPACE)
+    if start[:1] in (b"{", b"["):
+        return "document"
+    if start.startswith(_EVENT_FIELDS):
+        return "events"
+    return "opaque" if len(start) >= _LONGEST_FIELD or len(begun) > _TAIL else "unknown"
 
 
 class Passing:
@@ -101,14 +111,11 @@ class Passing:
 
     def _settle_kind(self, *, at_end: bool) -> None:
         """Judge by the first bytes that are no space."""
-        start = bytes(self._kept[:_TAIL]).removeprefix(codecs.BOM_UTF8).lstrip(_SPACE)
-        if start[:1] in (b"{", b"["):
-            self.kind = "document"
-        elif start.startswith(EVENT_FIELDS):
-            self.kind = "events"
+        self.kind = kind_of(bytes(self._kept[: _TAIL + 1]))
+        if self.kind == "events":
             self._reader.feed(bytes(self._kept))
             self._kept.clear()
-        elif len(start) >= _LONGEST_FIELD or at_end or len(self._kept) > _TAIL:
+        elif self.kind == "opaque" or (self.kind == "unknown" and at_end):
             self._give_up()
 
     def _look_for_lines(self) -> None:

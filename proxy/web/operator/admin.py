@@ -216,9 +216,11 @@ def _wants_table(request: BaseRequest, asked: str) -> bool:
 
 def _unanswered(path: str) -> UnknownEndpoint | MethodNotSupported:
     """What a path says to a method that it does not take."""
-    takes = [name for name in ALLOWED_METHODS if (name, path) in LOGIN_PATHS or find_route(name, path)[0]]
-    if path in ("/", "/healthz", "/readyz", *PAGES) or find_route("GET", path)[0]:
-        takes = ["GET", "HEAD", *[name for name in takes if name not in ("GET", "HEAD")]]
+    is_read = path in ("/", "/healthz", "/readyz", *PAGES) or find_route("GET", path)[0]
+    read = ("GET", "HEAD") if is_read else ()
+    takes = [
+        name for name in ALLOWED_METHODS if name in read or (name, path) in LOGIN_PATHS or find_route(name, path)[0]
+    ]
     if takes:
         return MethodNotSupported("The admin port does not take this method at this path.", takes)
     return UnknownEndpoint("The admin port has no such path; /openapi.json lists them. The API is on the data port.")
