@@ -12,14 +12,13 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from operator import add as plus
 from operator import sub as minus
 
 from proxy.stores.alike import MINUTE_MS, NAMES, Groups, Names, alike, by_place
 from proxy.stores.database import marks
 from proxy.stores.histogram import histogram_of, read, text_of
 from proxy.stores.records import MOST_INT, Corrected, Record, Refused, Row, Settled, Voided
-from proxy.stores.tally import COUNTERS, add_row, counts_of_all
+from proxy.stores.tally import COUNTERS, add_row, counts_of
 
 CUBES: tuple[tuple[str, ...], ...] = (
     NAMES,
@@ -59,16 +58,17 @@ class Sums:
         if not first.provider and first.source != "cached":
             counts[-1] += sign * sum([row.times for row in rows])
             return
-        if len(rows) == 1 and sign > 0:  # as of most places where many keys or models are called
-            add_row(counts, first)
-        else:
-            self.counts[: len(COUNTERS)] = map(plus if sign > 0 else minus, counts, counts_of_all(rows))
+        for row in rows:
+            if sign > 0:
+                add_row(counts, row)
+            else:
+                counts[: len(COUNTERS)] = map(minus, counts, counts_of(row))
         if first.source == "cached":
             return
         if first.error is not None or not 200 <= first.status < 400:
             counts[-2] += 0 if first.status == _CLIENT_LEFT else sign * len(rows)
             return
-        if len(rows) == 1:
+        if len(rows) == 1:  # as of most places where many keys or models are called
             total = histogram_of(first.total_ms)
             self.total += total if sign > 0 else -total
             if first.first_token_ms is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable
 from operator import add as plus
 from typing import TypeVar
 
@@ -28,35 +28,16 @@ Spender = tuple[int, str, str, str, str, str, str]
 KeyT = TypeVar("KeyT", bound=Hashable)
 
 
-def counts_of_all(rows: Sequence[Row]) -> Counts:
-    """What attempts of one source add. One that cost nothing for sure counts as a call at most; a call counts with its last
-    attempt. One served without any counts as an attempt, by its source."""
-    first, attempts = rows[0], len(rows)
-    source = first.source
-    if source == "cached":
-        return [0, attempts, 0, 0, 0, 0, 0, 0, sum([row.saved_pusd for row in rows])]
-    if source == "none":
-        return [sum([row.counts_call for row in rows]), attempts, 0, 0, 0, 0, 0, 0, 0]
-    return [
-        sum([row.counts_call for row in rows]),
-        attempts,
-        sum([row.input_tokens for row in rows]),
-        sum([row.output_tokens for row in rows]),
-        sum([row.cached_input_tokens for row in rows]),
-        sum([row.cache_write_tokens for row in rows]),
-        sum([row.reasoning_tokens for row in rows]),
-        sum([row.cost_pusd for row in rows]),
-        sum([row.saved_pusd for row in rows]),
-    ]
-
-
 def add_row(counts: Counts, row: Row) -> None:
-    """Add what one attempt adds; for single ones in a third of the time."""
-    if row.source == "cached" or row.source == "none":
-        counts[: len(COUNTERS)] = map(plus, counts, counts_of_all((row,)))
+    """Add what one attempt adds. One that cost nothing for sure counts as a call at most; a call counts with its last attempt.
+    One served without any counts as an attempt, by its source."""
+    counts[1] += 1
+    if row.source == "cached":
+        counts[8] += row.saved_pusd
         return
     counts[0] += row.counts_call
-    counts[1] += 1
+    if row.source == "none":
+        return
     counts[2] += row.input_tokens
     counts[3] += row.output_tokens
     if row.cached_input_tokens or row.cache_write_tokens or row.reasoning_tokens:
@@ -65,6 +46,13 @@ def add_row(counts: Counts, row: Row) -> None:
         counts[6] += row.reasoning_tokens
     counts[7] += row.cost_pusd
     counts[8] += row.saved_pusd
+
+
+def counts_of(row: Row) -> Counts:
+    """The same, alone."""
+    counts = [0] * len(COUNTERS)
+    add_row(counts, row)
+    return counts
 
 
 def spender_of(row: Row) -> Spender:
@@ -82,20 +70,14 @@ def tally(records: Iterable[Record], spender_of: Callable[[Row], Spender] = spen
     totals: dict[Spender, Counts] = {}
     for record in records:
         if isinstance(record, (Settled, Voided)):
-            is_counted = bool(record.row.provider)
+            if record.row.provider:
+                add(totals, spender_of(record.row), counts_of(record.row))
         elif isinstance(record, Refused):
-            is_counted = record.row.source == "cached"
-        else:
-            if isinstance(record, Corrected):
-                add(totals, spender_of(record.was), [-count for count in counts_of_all((record.was,))])
-                add(totals, spender_of(record.row), counts_of_all((record.row,)))
-            continue
-        if is_counted:
-            whose = spender_of(record.row)
-            known = totals.get(whose)
-            if known is None:
-                known = totals[whose] = [0] * len(COUNTERS)
-            add_row(known, record.row)
+            if record.row.source == "cached":
+                add(totals, spender_of(record.row), counts_of(record.row))
+        elif isinstance(record, Corrected):
+            add(totals, spender_of(record.was), [-count for count in counts_of(record.was)])
+            add(totals, spender_of(record.row), counts_of(record.row))
     return totals
 
 
