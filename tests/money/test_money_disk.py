@@ -150,10 +150,17 @@ def outage(daemon: Daemon, mock: Mock, breaks: Breaks) -> None:
 
 
 def test_a_full_disk_refuses_paid_calls_loses_nothing_and_heals(on_small_disk: Path, mock: Mock) -> None:
-    def breaks() -> Callable[[], None]:
-        return take_all_space(on_small_disk / "state").unlink
+    """Somebody reads the ledger meanwhile: whoever closes it last removes its log, and the disk would not stay full."""
+    state = on_small_disk / "state"
 
-    with Daemon(config(mock, journal={"max_bytes": "1MiB"}), on_small_disk, key=KEY) as daemon:
+    def breaks() -> Callable[[], None]:
+        return take_all_space(state).unlink
+
+    with (
+        Daemon(config(mock, journal={"max_bytes": "1MiB"}), on_small_disk, key=KEY) as daemon,
+        closing(sqlite3.connect(state / "ledger.db")) as reader,
+    ):
+        assert reader.execute("SELECT count(*) FROM attempts").fetchone() == (0,)
         outage(daemon, mock, breaks)
 
 
