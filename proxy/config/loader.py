@@ -26,6 +26,8 @@ _STRING_TAGS = frozenset((None, "!", "tag:yaml.org,2002:str"))
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _UNFIT = re.compile("[\x00\ud800-\udfff]")
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+_VARIABLE = re.compile(r"""\$\{([^][{}\s,#"']*)\}""")
+_BRACES = ("\ue000", "\ue001")  # what the parser reads for the braces of a variable, which mean a mapping inside {…}
 
 
 class _TooMuch(Exception):
@@ -48,7 +50,7 @@ def _parsed(text: str, file: str, parser: Any) -> Document:
     _refuse_unreadable(text, file)
     builder = _Builder(document)
     try:
-        for event in yaml.parse(text, Loader=parser):
+        for event in yaml.parse(_braces_hidden(text), Loader=parser):
             builder.take(event)
     except yaml.YAMLError as error:
         line, column, sentence = syntax_sentence(error, text)
@@ -65,6 +67,17 @@ def _parsed(text: str, file: str, parser: Any) -> Document:
         sentence = f"its values are more than {MOST_VALUES:,}, or {DEEPEST} levels deep, what aliases (*name) stand for counted each time"
         raise ConfigProblems([*document.problems, Problem(file, *root.place, "", sentence)]) from None
     return document
+
+
+def _braces_hidden(text: str) -> str:
+    """Write other characters for the braces of every `${NAME}`, one for one, so that every place stays what it was."""
+    opening, closing = _BRACES
+    return text if opening in text or closing in text else _VARIABLE.sub(rf"${opening}\1{closing}", text)
+
+
+def _braces_shown(text: str) -> str:
+    opening, closing = _BRACES
+    return text.replace(f"${opening}", "${").replace(closing, "}") if f"${opening}" in text else text
 
 
 def _refuse_unreadable(text: str, file: str) -> None:
@@ -110,7 +123,7 @@ class _Builder:
                     self._stop(place, "a second document starts here; a configuration is one document")
 
     def _take_scalar(self, event: yaml.ScalarEvent, place: Place) -> None:
-        text = event.value
+        text = _braces_shown(event.value)
         if event.tag is not None:
             self._refuse_tag(event.tag, place)
         if event.style == '"' and _UNFIT.search(text):  # elsewhere such a character would stand in the file itself

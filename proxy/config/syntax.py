@@ -36,7 +36,7 @@ def syntax_sentence(error: yaml.YAMLError, text: str) -> tuple[int, int, str]:
     if "cannot start any token" in complaint:
         return line, column, _unstartable(text, line, column)
     if _is_variable(text, line, column):
-        return line, column, 'inside {…} or […] a variable wants quotes: "${NAME}"'
+        return line, column, 'inside {…} or […] this variable wants quotes: "${NAME:-a default}"'
     sentence = next((ours for theirs, ours in _SENTENCES if theirs in complaint), _OTHERWISE)
     return line, column, sentence
 

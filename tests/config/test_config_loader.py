@@ -154,7 +154,8 @@ def test_an_alias_stands_for_what_its_anchor_marks(parser: Any) -> None:
         ("a: 'canary\n", None),
         ("a: @canary\n", ["c.yaml:1:4: a character that cannot start a value (one of @ ` %); put the text in quotes"]),
         ("a:\n\tb: 1\n", ["c.yaml:2:1: a tab in the indentation; YAML wants spaces"]),
-        ("a: {b: ${X}}\n", ['c.yaml:1:9: inside {…} or […] a variable wants quotes: "${NAME}"']),
+        ("a: {b: ${X:-d, e}}\n", ['c.yaml:1:9: inside {…} or […] this variable wants quotes: "${NAME:-a default}"']),
+        ("a: {b: ${X\n", ['c.yaml:1:9: inside {…} or […] this variable wants quotes: "${NAME:-a default}"']),
         ("a: 1\nb: x\x07y\n", ["c.yaml:2:5: a control character that YAML does not allow"]),
         ("a: \ud800\n", ["c.yaml:1:4: a control character that YAML does not allow"]),
         ("%YAML 3.0\n--- a\n", ["c.yaml:1:1: this is written for a YAML version nobody reads yet"]),
@@ -165,6 +166,22 @@ def test_what_is_refused_is_refused_in_its_place(text: str, expected: list[str] 
     assert found
     assert not any("canary" in complaint for complaint in found)
     assert expected is None or found == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("{b: ${X}, c: [${Y:-d}, x-${Z}]}", {"b": "${X}", "c": ["${Y:-d}", "x-${Z}"]}),
+        ("{b: ${X:-https://a:1/x}}", {"b": "${X:-https://a:1/x}"}),
+        ('{"b":${X}, c: "${Y:-d, e}", d: $${Z}}', {"b": "${X}", "c": "${Y:-d, e}", "d": "$${Z}"}),
+        ("${X}${Y:-}", "${X}${Y:-}"),
+        ("|\n  ${X} # no comment", "${X} # no comment\n"),
+    ],
+)
+def test_a_variable_needs_no_quotes_inside_braces_and_brackets(text: str, value: Any, parser: Any) -> None:
+    document = parse(f"a: {text}\n", "c.yaml", parser)
+    assert not document.problems
+    assert document.tree == {"a": value}
 
 
 @pytest.mark.parametrize(
