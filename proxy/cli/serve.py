@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 SWITCH_SECONDS = 0.0005
 GC_THRESHOLDS = (50_000, 20, 50)  # a call makes hardly any cycles
 MOST_NAMES = 20  # of keys, in the line that names them
+_NAMES_OF = {
+    "openai": "OpenAI's (gpt-4o, openai/gpt-4o) go",
+    "anthropic": "Anthropic's (claude-sonnet-4-5, anthropic/claude-sonnet-4.5)",
+}
 STOP_SECONDS = 10.0  # what stopping may take beyond the drain window
 
 
@@ -223,7 +227,7 @@ def start_lines(settings: Settings, url: str, admin_url: str, *, is_open: bool =
     for provider in settings.providers.values():
         where = provider.base_url or "built in"
         lines.append(f"Provider {provider.name} ({provider.kind}): {where}; {provider.key_source}")
-    lines += environment_lines(settings)
+    lines += _names_lines(settings) + environment_lines(settings)
     keys = _some([caller.name for caller in settings.callers])
     nobody = "Keys: none; open to everybody on this machine" if is_open else "Keys: none left; nobody may call"
     lines.append(f"Keys: {keys}" if keys else nobody)
@@ -231,6 +235,20 @@ def start_lines(settings: Settings, url: str, admin_url: str, *, is_open: bool =
     if all(provider.kind == "mock" for provider in settings.providers.values()) and not url.startswith("unix:"):
         lines += _snippets(url, is_open=is_open)
     return lines
+
+
+def _names_lines(settings: Settings) -> list[str]:
+    """Which models' names go where, in a line, where the environment made the providers."""
+    providers = [provider for provider in settings.providers.values() if provider.kind != "mock"]
+    if not providers or settings.routes or "providers" in settings.written:
+        return []
+    own = [f"{_NAMES_OF[each.kind]} to {each.name}" for each in providers if each.kind in _NAMES_OF]
+    through = next((each.name for each in providers if each.kind == "openrouter"), None)
+    if through is None:
+        return [f"Names: {'; '.join(own)}" if len(own) > 1 else f"Names: all go to {providers[0].name}"]
+    unasked = [each.name for each in providers if each.name != through]
+    unless = f"; none to {' or '.join(unasked)} without an entry under routes: that sends it there" if unasked else ""
+    return [f"Names: all go to {through} (openai/gpt-4o, gpt-4o, claude-sonnet-4-5 and so on){unless}"]
 
 
 def _some(names: list[str]) -> str:

@@ -20,6 +20,8 @@ from harness.tmux import Tmux, needs_tmux
 
 from proxy.cli.serve import start_lines
 from proxy.config.load import load
+from proxy.policy.names.catalogue import Catalogue
+from proxy.policy.names.resolution import Names
 from proxy.policy.values import Caller
 
 
@@ -133,3 +135,23 @@ def test_a_call_is_one_short_line_on_a_terminal(tmp_path: Path, width: int) -> N
     )
     assert re.search(said, words), shown
     assert "overhead" not in shown
+
+
+@pytest.mark.parametrize(
+    ("variables", "line", "goes"),
+    [
+        ("OPENROUTER", "Names: all go to openrouter (", "openrouter openrouter"),
+        ("OPENAI", "Names: all go to openai", "openai openai"),
+        ("ANTHROPIC", "Names: all go to anthropic", "anthropic anthropic"),
+        ("OPENAI ANTHROPIC", "Names: OpenAI's (gpt-4o, openai/gpt-4o) go to openai; Anthropic's (", "openai anthropic"),
+        ("OPENROUTER OPENAI", "none to openai without an entry under routes:", "openrouter openrouter"),
+        ("OPENROUTER OPENAI ANTHROPIC", "none to openai or anthropic without", "openrouter openrouter"),
+    ],
+)
+def test_the_start_says_which_names_go_where(variables: str, line: str, goes: str) -> None:
+    settings = load(None, {f"{name}_API_KEY": "sk-test" for name in variables.split()}).settings
+    (said,) = [each for each in start_lines(settings, "", "") if each.startswith("Names: ")]
+    assert line in said
+    names = Names(settings, Catalogue([]), {})
+    asked = ("gpt-4o", "claude-sonnet-4-5")
+    assert [names.look_up(name).plan.targets[0].provider for name in asked] == goes.split()
