@@ -55,4 +55,5 @@ class Candidates:
             seat.weight,
             seat.priority,
             f"no call goes to {provider.name}: {provider.shut}" if provider.shut else "",
+            price is not None,
         )

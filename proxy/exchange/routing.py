@@ -24,7 +24,7 @@ from proxy.policy.names.pools import AUTO
 from proxy.policy.names.resolution import Names, model_not_found
 from proxy.policy.retries.breaker import Breakers
 from proxy.policy.routing.board import Board, Kind, board_of, kind_of
-from proxy.policy.routing.deciding import Chance, Choice, decide, planned
+from proxy.policy.routing.deciding import Chance, Choice, decide, planned, refused_for_money
 from proxy.policy.routing.health import health_of
 from proxy.policy.routing.needs import needs_of
 from proxy.policy.routing.observing import Observed
@@ -150,6 +150,19 @@ class Router:
         """One's own of that name, else a built-in one. Raises KeyError."""
         return self.settings.strategies.get(name) or NAMED[name]
 
+    def bound_by(self, books: Books, whose: tuple[tuple[str, ...], str], strategy: Strategy, ask: Ask) -> Ask:
+        """What is asked with what the budgets over these scopes leave this key: nothing else, where none binds."""
+        now, (scopes, key) = time.time(), whose
+        room = books.room(scopes, key, now)
+        if room is None:
+            return ask
+        used = 0.0
+        if strategy.kind == "budget":
+            standings = [one for one in books.standings(scopes, now) if one.budget.cap_pusd]
+            used = max((one.spent_pusd / one.budget.cap_pusd for one in standings), default=0.0)
+        needs_price = self.settings.money.rules.unpriced == "deny"
+        return replace(ask, left_usd=room.spendable_pusd * _PUSD, used=used, needs_price=needs_price)
+
     def chosen_among(self) -> set[Target]:
         """All candidates there are: of every name, and of `auto` once somebody has asked for it."""
         asked = [name for name, alias in self.settings.aliases.items() if alias.candidates]
@@ -171,7 +184,8 @@ class Router:
         if not seats:
             raise model_not_found(job.call.model or "", ())
         likely = job.weight.likely_input_tokens
-        ask = Ask(needs, likely, maximum, job.call.stream, *_money(books, job, strategy))
+        ask = Ask(needs, likely, maximum, job.call.stream, most_input_tokens=job.weight.text_tokens)
+        ask = self.bound_by(books, (job.scopes, job.caller.name), strategy, ask)
         self.observed.is_wanted = True
         drawn = self._drawn(seats, strategy, ask, now)
         session = self._session(job, drawn.board.strategy)
@@ -183,9 +197,10 @@ class Router:
         record.decision = f"dec_{record.request_id.removeprefix('req_')}"
         decided = Decided(record.decision, time.time(), job.caller.name, job.call.model or "", choice, ask, health)
         self.decided.append(decided)
-        if not choice.order:
+        order = choice.order or refused_for_money(choice)
+        if not order:
             raise nobody(decided.in_words())
-        plan = planned(job.plan, choice)
+        plan = planned(job.plan, order)
         job.plan = plan if job.call.ours.fallback else replace(plan, targets=plan.targets[:1])
         record.label = job.plan.label
         job.course = Course(self, session, job.caller.own)
@@ -256,19 +271,6 @@ class Router:
         known = Health({}, drawn.shares, self.busy)
         resting = self.resting.of(caller.own, ask.input_tokens, now)
         return health_of(drawn.board, failing(caller, self._breakers_of, now), resting, known, now)
-
-
-def _money(books: Books, job: Job, strategy: Strategy) -> tuple[float | None, float]:
-    """What the tightest budget leaves in USD, None where none binds; and the part that is spent, where that counts."""
-    now = time.time()
-    room = books.room(job.scopes, job.caller.name, now)
-    if room is None:
-        return None, 0.0
-    used = 0.0
-    if strategy.kind == "budget":
-        standings = [one for one in books.standings(job.scopes, now) if one.budget.cap_pusd]
-        used = max((one.spent_pusd / one.budget.cap_pusd for one in standings), default=0.0)
-    return room.spendable_pusd * _PUSD, used
 
 
 def nobody(decision: Decision) -> NoHealthyUpstream:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from harness.commands import typed
 from harness.daemon import Daemon
 from harness.events import chat_reply
 from harness.http import Connection, Reply, request_bytes
@@ -235,3 +236,58 @@ def test_what_people_say_of_replies_moves_where_such_calls_go(start_daemon: Star
     assert daemon.chat("both", tools=tools).status == 200
     told = daemon.asked("/routing/decisions")["decisions"][0]["decision"]
     assert any(reason.endswith("(a guess: no table has it)") for reason in told["reasons"])
+
+
+BOUND = {
+    "keys": {"spent": {"key": "sk-spent", "budgets": [{"usd": "0.000001", "per": "day"}]},
+             "small": {"key": "sk-small", "budgets": [{"usd": "0.01", "per": "day"}]}},
+    "models": {
+        "both": {"candidates": ["openai/gpt-4o", "openai/gpt-4o-mini"], "strategy": "quality"},
+        "then": {"candidates": ["openai/gpt-4o", "openai/gpt-4o-mini"], "strategy": "cost",
+                 "fallbacks": ["local/llama3.1"], "fallback_on": ["budget"]},
+        "new": {"candidates": ["oai/unlisted", "openai/gpt-4o-mini"], "strategy": "first"},
+    },
+    "strategies": {"first": {"weights": {"speed": 1}, "explore": "50%", "sticky": 0}},
+}  # fmt: skip
+
+
+def test_a_spent_budget_refuses_a_call_with_candidates_as_any_other(
+    start_daemon: StartDaemon, upstream: Upstream
+) -> None:
+    daemon = start_daemon(catalogue={"refresh": "never"}, **BOUND)
+    upstream.expect(json_reply(chat_reply()), again=True)
+    spent = [("Authorization", "Bearer sk-spent")]
+    refused = daemon.chat("both", spent, max_tokens=10)
+    assert (refused.status, refused.error["code"], refused.header("x-should-retry")) == (
+        402,
+        "budget_exceeded",
+        "false",
+    )
+    fell = daemon.chat("then", spent, max_tokens=10)
+    assert (fell.status, fell.header("x-tollkeeper-model")) == (200, "llama3.1")
+    assert "fallback=budget" in (fell.header("x-tollkeeper-adjusted") or "")
+    assert daemon.metric("tollkeeper_budget_held_usd") == 0
+
+
+def explained(daemon: Daemon, model: str, *options: str) -> Any:
+    file = str(daemon.folder / "config.yaml")
+    done = typed(daemon.folder, "explain", model, "--key", "small", "--json", "--config", file, *options)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_budget_leaves_out_candidates_that_it_would_refuse_in_calls_and_in_explain(
+    start_daemon: StartDaemon, upstream: Upstream
+) -> None:
+    """4,000 tokens at gpt-4o are 0.04."""
+    daemon = start_daemon(catalogue={"refresh": "never"}, **BOUND)
+    upstream.expect(json_reply(chat_reply()), again=True)
+    small = [("Authorization", "Bearer sk-small")]
+    told = explained(daemon, "both", "--max-tokens", "4000")
+    assert (told["target"], told["verdict"]) == ("openai/gpt-4o-mini", "goes")
+    assert daemon.chat("both", small, max_tokens=4000).header("x-tollkeeper-model") == "openai/gpt-4o-mini"
+    went = {daemon.chat("new", small, max_tokens=10).header("x-tollkeeper-model") for _ in range(12)}
+    assert went == {"openai/gpt-4o-mini"}  # no list has a price of the other, where half of the calls would look
+    assert explained(daemon, "new")["decision"]["dropped"] == [
+        {"model": "oai/unlisted", "reason": "no list has a price of it, and a budget applies"}
+    ]

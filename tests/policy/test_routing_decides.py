@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from proxy.policy.routing.board import Board, Kind, board_of, kind_of
-from proxy.policy.routing.deciding import Chance, Choice, decide
+from proxy.policy.routing.deciding import Chance, Choice, decide, refused_for_money
 from proxy.policy.routing.observing import Observed
 from proxy.policy.routing.values import BITS, NAMED, Ask, Candidate, Health, Speed, Stuck
 from proxy.policy.routing.words import decision_of
@@ -56,10 +56,32 @@ def chosen(choice: Choice) -> str:
         ("cost", Ask(needs=BITS["audio"]), ""),
         ("cost", Ask(input_tokens=8001), ""),
         ("quality", Ask(input_tokens=1000, left_usd=0.001), "cheap"),  # 1,400 tokens at the good one cost 0.014
+        ("quality", Ask(output_tokens=3000, left_usd=0.029), "sees"),  # a maximum is held whole: 0.03 at the good one
+        ("quality", Ask(output_tokens=9000, left_usd=0.041), "good"),  # but no more than it gives
+        ("quality", Ask(input_tokens=10, most_input_tokens=2000, left_usd=0.023), "sees"),  # and so is every byte
     ],
 )
 def test_the_strategy_chooses_among_what_is_capable(strategy: str, ask: Ask, expected: str) -> None:
     assert chosen(decide(board(strategy), ask, Health(), None, Chance())) == expected
+
+
+def test_what_has_no_price_is_not_chosen_under_a_budget_that_would_refuse_it() -> None:
+    unpriced = Candidate(Target("p", "new"), "new", quality=1.0, is_priced=False)
+    by_picture = Candidate(Target("p", "draws"), "draws", quality=0.9)
+    under = Ask(left_usd=1.0, needs_price=True)
+    for ask, expected in ((Ask(needs_price=True), "new"), (Ask(left_usd=1.0), "new"), (under, "draws")):
+        assert chosen(decide(board("quality", unpriced, by_picture), ask, Health(), None, Chance())) == expected
+    choice = decide(board("quality", unpriced, CHEAP), under, Health(), None, Chance(explore=0.0))
+    assert [one.model for one in decision_of(choice, under, Health(), "").dropped] == ["new"]
+
+
+def test_where_the_budget_is_too_small_for_any_the_cheapest_is_asked_for_its_refusal() -> None:
+    ask = Ask(left_usd=0.0, needs_price=True)
+    choice = decide(board("quality", candidate("new", 5), GOOD, CHEAP), ask, Health(), None, Chance())
+    assert not choice.order
+    assert [row.candidate.label for row in refused_for_money(choice)] == ["cheap", "new", "good"]
+    blind = decide(board("quality"), Ask(needs=BITS["audio"], left_usd=0.0), Health(), None, Chance())
+    assert refused_for_money(blind) == ()
 
 
 def test_ceilings_bar_whoever_passes_them_and_the_words_say_so() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
+from math import inf
 from typing import Literal
 
 import msgspec
@@ -31,8 +32,8 @@ class Chance(Struct, frozen=True):
 
 class Choice(Struct, frozen=True):
     """`order`: the chosen one, then its fallbacks. `near` were about as good; `dropped` with the code of why: bits that it
-    does not take (above 0), -1 too small a window, -2 left alone, -3 more than the budget leaves. `kept_usd`: what
-    switching would have cost more (a session stays)."""
+    does not take (above 0), -1 too small a window, -2 left alone, -3 more than the budget leaves, -4 no price under a budget.
+    `kept_usd`: what switching would have cost more (a session stays)."""
 
     board: Board
     order: tuple[Row, ...]
@@ -69,6 +70,9 @@ def decide(board: Board, ask: Ask, health: Health, stuck: Stuck | None, chance: 
 def _eligible(board: Board, ask: Ask, health: Health) -> tuple[list[Row], list[tuple[Row, int]]]:
     needs, window = ask.needs, ask.input_tokens
     closed, left = health.closed, ask.left_usd
+    read, written = _most_tokens(
+        ask
+    )  # what the budget leaves room for whatever the model's sizes is looked at no closer
     eligible: list[Row] = []
     dropped: list[tuple[Row, int]] = []
     for row in board.rows:
@@ -79,11 +83,28 @@ def _eligible(board: Board, ask: Ask, health: Health) -> tuple[list[Row], list[t
             dropped.append((row, -1))
         elif closed and candidate.target in closed:
             dropped.append((row, -2))
-        elif left is not None and (cost_usd(candidate, ask) or 0.0) > left:
-            dropped.append((row, -3))
+        elif left is None or read * (candidate.input_usd or inf) + written * (candidate.output_usd or inf) <= left:
+            eligible.append(row)
+        elif refusal := _refusal(candidate, ask):
+            dropped.append((row, refusal))
         else:
             eligible.append(row)
     return eligible, dropped
+
+
+def _refusal(candidate: Candidate, ask: Ask) -> int:
+    """Why the budget that binds the call would refuse it there: -3 or -4; 0 where it would not."""
+    if ask.needs_price and not candidate.is_priced:
+        return -4
+    return -3 if (least_usd(candidate, ask) or 0.0) > (ask.left_usd or 0.0) else 0
+
+
+def refused_for_money(choice: Choice) -> tuple[Row, ...]:
+    """Those that nothing but the budget speaks against, the cheapest first: it refuses the call in its own words, or lets
+    it fall back."""
+    refused = [row for row, code in choice.dropped if code in (-3, -4)]
+    refused.sort(key=lambda row: inf if row.usd_per_mtok is None else row.usd_per_mtok)
+    return tuple(refused[: MOST_FALLBACKS + 1])
 
 
 def _by_load(board: Board, eligible: Sequence[Row], health: Health) -> list[Row]:
@@ -168,6 +189,16 @@ def cost_usd(candidate: Candidate, ask: Ask, cached_tokens: int = 0) -> float | 
     return exact_usd(candidate, ask.input_tokens, min(ask.output_tokens or LIKELY_OUTPUT, LIKELY_OUTPUT), cached_tokens)
 
 
+def least_usd(candidate: Candidate, ask: Ask) -> float | None:
+    """What is held for the call there at least: a maximum that it sets is never lowered. None where nobody knows."""
+    read, written = _most_tokens(ask)
+    return exact_usd(candidate, min(read, candidate.context or read), min(written, candidate.max_output or written))
+
+
+def _most_tokens(ask: Ask) -> tuple[int, int]:
+    return max(ask.input_tokens, ask.most_input_tokens), ask.output_tokens or LIKELY_OUTPUT
+
+
 def exact_usd(candidate: Candidate, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> float | None:
     """What so many tokens cost there; None where nobody knows."""
     if candidate.input_usd is None or candidate.output_usd is None:
@@ -177,10 +208,10 @@ def exact_usd(candidate: Candidate, input_tokens: int, output_tokens: int, cache
     return read + output_tokens * candidate.output_usd
 
 
-def planned(plan: Plan, choice: Choice) -> Plan:
-    """The targets of a choice, then what the name falls back on; called as the chosen one is."""
-    chosen = tuple(row.candidate.target for row in choice.order)
+def planned(plan: Plan, order: Sequence[Row]) -> Plan:
+    """The targets of a choice, then what the name falls back on; called as the first one is."""
+    chosen = tuple(row.candidate.target for row in order)
     seats = {seat.target for seat in plan.pool.seats} if plan.pool is not None else set()
     rest = tuple(target for target in plan.targets if target not in seats and target not in chosen)
-    label = choice.order[0].candidate.label
+    label = order[0].candidate.label
     return msgspec.structs.replace(plan, targets=chosen + rest, label=label)

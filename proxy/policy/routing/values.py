@@ -36,7 +36,7 @@ Basis = Literal["measured", "published", "guessed"]
 class Candidate(Struct, frozen=True):
     """One that may be chosen, as the lists have it. Prices in USD per token, None where nobody knows; sizes in tokens, 0
     where nobody knows. `quality` is 0 to 1, `quality_source` "" where it is a guess. `weight` 0: drained, only a fallback.
-    `shut`: why no call goes there at all."""
+    `shut`: why no call goes there at all. `is_priced`: somebody knows a price, by the picture or the hour for instance."""
 
     target: Target
     label: str
@@ -51,6 +51,7 @@ class Candidate(Struct, frozen=True):
     weight: float = 1.0
     priority: int = 0
     shut: str = ""
+    is_priced: bool = True
 
 
 class Speed(Struct, frozen=True):
@@ -70,7 +71,8 @@ UNKNOWN = Speed()
 
 class Ask(Struct, frozen=True):
     """What a call needs. `needs` are bits; `input_tokens` a likely number, `output_tokens` the maximum it sets, 0 for none.
-    `left_usd`: what its tightest budget leaves, `used` the part of it that is spent."""
+    `left_usd`: what its tightest budget leaves, `used` the part of it that is spent. `most_input_tokens`: what is held for;
+    `needs_price`: under a budget it is refused where nobody knows a price."""
 
     needs: int = 0
     input_tokens: int = 0
@@ -78,6 +80,8 @@ class Ask(Struct, frozen=True):
     stream: bool = False
     left_usd: float | None = None
     used: float = 0.0
+    most_input_tokens: int = 0
+    needs_price: bool = False
 
 
 class Stuck(Struct, frozen=True):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from proxy.policy.names.catalogue import TAKES
 from proxy.policy.routing.board import LIKELY_OUTPUT, Row, seconds_for
-from proxy.policy.routing.deciding import Choice, cost_usd
+from proxy.policy.routing.deciding import Choice, cost_usd, least_usd
 from proxy.policy.routing.observing import LEAST_CALLS
 from proxy.policy.routing.values import PRIVATE, Ask, Decision, Dropped, Health, Speed
 
@@ -71,7 +71,9 @@ def _why(row: Row, code: int, ask: Ask, health: Health) -> str:
         return f"its window of {candidate.context:,} tokens is smaller than the {ask.input_tokens:,} of the request"
     if code == -2:
         return health.closed.get(candidate.target, "it is left alone")
-    return f"likely ${cost_usd(candidate, ask) or 0.0:.6f}, and the budget leaves ${ask.left_usd or 0.0:.6f}"
+    if code == -4:
+        return "no list has a price of it, and a budget applies"
+    return f"up to ${least_usd(candidate, ask) or 0.0:.6f}, and the budget leaves ${ask.left_usd or 0.0:.6f}"
 
 
 def _reasons(choice: Choice, first: Row | None) -> Iterator[str]:

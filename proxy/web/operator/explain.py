@@ -27,7 +27,7 @@ from proxy.policy.money.prices import FREE_OF_CHARGE, Price
 from proxy.policy.money.quote import Go, Quote, Refuse, decide, judge_in_shadow, quote_for
 from proxy.policy.money.weight import weigh
 from proxy.policy.names.access import choose, named_provider, routed
-from proxy.policy.routing.deciding import planned
+from proxy.policy.routing.deciding import planned, refused_for_money
 from proxy.policy.routing.values import Ask as Asked
 from proxy.policy.routing.values import Decision
 from proxy.policy.routing.words import decision_of
@@ -156,8 +156,11 @@ def _decided(admin_api: AdminApi, plan: Plan, caller: Caller, maximum: int | Non
         admin_api.router or Router(admin_api.settings, admin_api.names, admin_api.prices),
         Asked(output_tokens=maximum or 0),
     )
+    scopes = scopes_of(caller) if caller.name else (GLOBAL,)
+    asked = router.bound_by(admin_api.books, (scopes, caller.name), router.strategy(plan.pool.strategy), asked)
     choice, health = router.rehearse(plan.pool, (caller, plan), asked)
-    return planned(plan, choice) if choice.order else plan, decision_of(choice, asked, health, "")
+    order = choice.order or refused_for_money(choice)
+    return planned(plan, order) if order else plan, decision_of(choice, asked, health, "")
 
 
 def _tried(admin_api: AdminApi, ask: ExplainAsk, plan: Plan, caller: Caller) -> tuple[Plan, dict[str, Any] | None]:

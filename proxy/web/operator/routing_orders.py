@@ -87,10 +87,8 @@ def recommend(admin_api: AdminApi, params: Params) -> Decision:
     own = msgspec.convert({name: params[name] for name in _OWN if name in params}, RecommendBody)
     caller = caller_of(admin_api, own.key)
     plan, pool = pool_asked(admin_api, caller, own)
-    room = admin_api.books.room(scopes_of(caller), caller.name, time.time())
-    left = None if room is None else room.spendable_pusd * 1e-12
-    ask = replace(_ask(own, params), left_usd=left)
     strategy = ceilings_of(router.strategy(pool.strategy), own.ceilings)
+    ask = router.bound_by(admin_api.books, (scopes_of(caller), caller.name), strategy, _ask(own, params))
     choice, health = router.rehearse(pool, (caller, plan), ask, strategy)
     decided = Decided(f"dec_{token_hex(12)}", time.time(), caller.name, own.model, choice, ask, health, for_call=False)
     router.decided.append(decided)
@@ -139,7 +137,8 @@ def _ask(own: RecommendBody, params: Params) -> Ask:
     is_bare = not body.keys() - {"model", "max_tokens", "max_completion_tokens", "stream"}
     tokens = _LIKELY_PROMPT if is_bare else weight.likely_input_tokens
     needs = named | needs_of(call, weight.input_media.images, weight.input_media.audio_seconds)
-    return Ask(needs, tokens, weight.requested.maximum or 0, call.stream)
+    most = 0 if is_bare else weight.text_tokens
+    return Ask(needs, tokens, weight.requested.maximum or 0, call.stream, most_input_tokens=most)
 
 
 def strategies(admin_api: AdminApi) -> StrategiesAnswer:
