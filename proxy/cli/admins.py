@@ -128,12 +128,12 @@ def _say_token(name: str, token: str, options: dict[str, Any], what: str) -> Non
 
 def _moment(duration: str) -> str | None:
     """So long from now; None is never."""
-    from proxy.config.units import duration_seconds
+    from proxy.config.units import duration_from_now
 
     if duration == "never":
         return None
     try:
-        at = datetime.fromtimestamp(time.time() + duration_seconds(duration), UTC)
+        at = datetime.fromtimestamp(time.time() + duration_from_now(duration), UTC)
     except (ValueError, OverflowError) as error:
         raise click.UsageError(f"--expires {error}") from None
     return at.isoformat(timespec="seconds").replace("+00:00", "Z")

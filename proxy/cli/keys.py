@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from proxy.cli import Suggesting
+from proxy.cli import Suggesting, filled
 from proxy.cli.client import ask
 from proxy.cli.completing import key_names, tenant_names
 from proxy.cli.home import home_or_exit
@@ -62,9 +62,11 @@ def _own_words(*default: str) -> Callable[[CommandT], CommandT]:
 )
 @click.option("--limit", "limits", multiple=True, metavar="LIMIT",
               help="60/minute (requests), tokens:100000/minute, concurrent:8, or shadow: and one of these; may be repeated.")  # fmt: skip
-@click.option("--models", metavar="PATTERNS", help="Models it may use, such as 'openai/*,storyteller'. Default: all.")
+@click.option("--models", metavar="PATTERNS", callback=filled,
+              help="Models it may use, such as 'openai/*,storyteller'. Default: all.")  # fmt: skip
 @click.option("--expires", metavar="DURATION", help="When it ends, such as 30d from now. Default: never.")
-@click.option("--tenant", metavar="NAME", shell_complete=tenant_names, help="The tenant it belongs to. Default: none.")
+@click.option("--tenant", metavar="NAME", shell_complete=tenant_names, callback=filled,
+              help="The tenant it belongs to. Default: none.")  # fmt: skip
 @_own_words()
 @click.option("--uid", metavar="NUMBER", help="The user of this machine (id -u) who needs no secret on a Unix socket.")
 @click.option("--timing", is_flag=True, help="Its replies say where their time went, in a Server-Timing header.")
@@ -99,11 +101,11 @@ def create(**options: Any) -> None:
 )
 @click.option("--limit", "limits", multiple=True, metavar="LIMIT",
               help="60/minute, tokens:100000/minute, concurrent:8, shadow:60/minute, or none; may be repeated.")  # fmt: skip
-@click.option("--models", metavar="PATTERNS", help="Models it may use, such as 'openai/*,storyteller', or all.")
+@click.option("--models", metavar="PATTERNS", callback=filled,
+              help="Models it may use, such as 'openai/*,storyteller', or all.")  # fmt: skip
 @click.option("--expires", metavar="DURATION", help="When it ends, such as 30d from now, or never.")
-@click.option(
-    "--tenant", metavar="NAME", shell_complete=tenant_names, help="The tenant it belongs to from now on, or none."
-)
+@click.option("--tenant", metavar="NAME", shell_complete=tenant_names, callback=filled,
+              help="The tenant it belongs to from now on, or none.")  # fmt: skip
 @_own_words("default")
 @click.option("--uid", metavar="NUMBER", help="The user of this machine who needs no secret on a Unix socket, or none.")
 @click.option("--timing/--no-timing", default=None, help="Whether its replies say where their time went.")
@@ -183,7 +185,8 @@ def revoke(name: str, as_json: bool, config_path: str | None, reason: str) -> No
 def _new_key(options: dict[str, Any]) -> dict[str, Any]:
     from proxy.config.new_key import read_new_key
 
-    params = {"name": options["name"], **_terms(options)}
+    expires = None if options["expires"] == "never" else options["expires"]
+    params = {"name": options["name"], **_terms({**options, "expires": expires})}
     return _checked(params, read_new_key)
 
 
@@ -218,7 +221,7 @@ def _checked(params: dict[str, Any], read: Callable[[dict[str, Any]], object]) -
 def _terms(options: dict[str, Any]) -> dict[str, Any]:
     """The terms of a key as the options spell them, as JSON has them."""
     from proxy.config.new_key import budget_term, cache_term, limit_term
-    from proxy.config.units import duration_seconds
+    from proxy.config.units import duration_from_now
 
     option = "--budget"
     try:
@@ -226,7 +229,7 @@ def _terms(options: dict[str, Any]) -> dict[str, Any]:
         option = "--limit"
         limits = [limit_term(text) for text in options["limits"] or ()]
         option = "--expires"
-        seconds = None if options["expires"] is None else duration_seconds(options["expires"])
+        seconds = None if options["expires"] is None else duration_from_now(options["expires"])
     except ValueError as error:
         raise click.UsageError(f"{option} {error}") from None
     models = [pattern.strip() for pattern in (options["models"] or "").split(",") if pattern.strip()]

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from proxy.cli import Suggesting
+from proxy.cli import Suggesting, filled
 from proxy.cli.client import ask
 from proxy.cli.completing import tenant_names
 from proxy.cli.home import Home, home_or_exit
@@ -23,12 +23,13 @@ _CONFIG = click.option(
 )
 _REASON = click.option("--reason", default="", metavar="TEXT", help="Why, for the history.")
 _TERMS = (
-    click.option("--parent", metavar="NAME", help="The tenant it belongs to, or none."),
+    click.option("--parent", metavar="NAME", callback=filled, help="The tenant it belongs to, or none."),
     click.option("--credential", "credentials", multiple=True, metavar="PROVIDER",
                  help="A key of its own there: asked for, or a line of stdin each; may be repeated."),
     click.option("--default-model", metavar="MODEL", help="The model of its calls that name none, or none."),
     click.option("--max-output", metavar="TOKENS", help="The most output tokens one of its calls may ask for, or none."),
-    click.option("--models", metavar="PATTERNS", help="Models it may use, such as 'openai/*,storyteller', or all."),
+    click.option("--models", metavar="PATTERNS", callback=filled,
+                 help="Models it may use, such as 'openai/*,storyteller', or all."),
     click.option("--budget", "budgets", multiple=True, metavar="USD/PERIOD",
                  help="Of all its keys together, such as 50/month, or none; may be repeated."),
     click.option("--limit", "limits", multiple=True, metavar="LIMIT",

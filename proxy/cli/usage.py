@@ -146,7 +146,7 @@ def _write_csv(report: dict[str, Any]) -> None:
     by = _dimensions(report)
     unit = unit_of([report["total"]], "cost")
     at = _FIELDS.index("cost_usd") + 1
-    fields = [*_FIELDS[:at], "sources", *_FIELDS[at:], *([f"cost_{unit}"] if unit else [])]
+    fields = [*_FIELDS[:at], "sources", *_FIELDS[at:], *([f"cost_{unit}", f"saved_{unit}"] if unit else [])]
     writer.writerow([*by, *fields])
     for row in report["rows"]:
         shown = {**row, "sources": sources_text(row["sources"])}

@@ -22,7 +22,7 @@ from pydantic import (
 
 from proxy.config.scalars import plain_scalar
 from proxy.config.secrets import Concealed, credential
-from proxy.config.units import LONGEST_SECONDS, duration_seconds, duration_within, percent, ratio, size_bytes, usd
+from proxy.config.units import duration_or, duration_seconds, part_percent, percent, ratio, size_bytes, slow, usd
 from proxy.policy.retries.retry import FALLBACK_WORDS
 from proxy.policy.use_cases.template import VARIABLE_NAME
 from proxy.policy.webhooks import hook_key
@@ -209,13 +209,6 @@ def _time_zone(value: str) -> str:
     return value
 
 
-def _duration_or(word: str, least: float) -> BeforeValidator:
-    def read(value: object) -> float | None:
-        return None if value == word else duration_within(value, least, LONGEST_SECONDS)
-
-    return BeforeValidator(read)
-
-
 def _part(value: object) -> float:
     """0 to 1, or a percentage of it."""
     text = str(_unquoted(value)).strip()
@@ -250,14 +243,16 @@ Share = Annotated[Decimal, BeforeValidator(ratio), _schema({"type": "number", "e
 Size = Annotated[int, BeforeValidator(size_bytes), _schema(_TEXT, {"type": "integer", "minimum": 1})]
 Seconds = Annotated[float, Field(le=_WEEK), BeforeValidator(duration_seconds), _schema(_TEXT, _NUMBER)]
 Timeout = Annotated[float, Field(gt=0, le=_WEEK), BeforeValidator(duration_seconds), _schema(_TEXT, _NUMBER)]
-SecondsOrNever = Annotated[float | None, _duration_or("never", 1.0), _schema(_TEXT, _NUMBER)]
-SecondsOrForever = Annotated[float | None, _duration_or("forever", 60.0), _schema(_TEXT, _NUMBER)]
+SecondsOrNever = Annotated[float | None, BeforeValidator(duration_or("never", 1.0)), _schema(_TEXT, _NUMBER)]
+SecondsOrForever = Annotated[float | None, BeforeValidator(duration_or("forever", 60.0)), _schema(_TEXT, _NUMBER)]
 Weight = Annotated[float, Field(ge=0, le=1000), BeforeValidator(_unquoted)]
 Priority = Annotated[int, Field(ge=0, le=1000), BeforeValidator(_unquoted)]
 Money = Annotated[float, Field(gt=0, le=10**6), BeforeValidator(_unquoted)]
 Part = Annotated[float, BeforeValidator(_part), _schema({**_TEXT, "pattern": "%$"}, {"type": "number"})]
 Uptime = Part
+Slow = Annotated[float | str, BeforeValidator(slow), _schema(_TEXT, _NUMBER)]
 Percent = Annotated[str, BeforeValidator(percent), _schema({**_TEXT, "pattern": "%$"})]
+PartPercent = Annotated[str, BeforeValidator(part_percent), _schema({**_TEXT, "pattern": "%$"})]
 PercentNumber = Annotated[float, Field(ge=0, le=100), BeforeValidator(_percent_number), _schema(_TEXT, _NUMBER)]
 Ratio = Annotated[float, Field(ge=1, le=1000), BeforeValidator(_unquoted)]
 Step = Annotated[float, Field(gt=0), BeforeValidator(duration_seconds), _schema(_TEXT, _NUMBER)]

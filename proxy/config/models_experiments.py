@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from proxy.config.fields import Count, Flag, Name, Percent, PercentNumber, Ratio, Section, Step, Word
+from proxy.config.fields import Count, Flag, Name, PartPercent, PercentNumber, Ratio, Section, Step, Word
 from proxy.config.models_use_case import OwnBudgetSection
 from proxy.config.short import Short, ShortSection
 
@@ -37,7 +37,7 @@ class ShadowSection(Section):
 class GuardSection(Section):
     """What no arm but the first may pass."""
 
-    errors: Percent | None = Field(default=None, description="Calls it may fail, such as 5%.")
+    errors: PartPercent | None = Field(default=None, description="Calls it may fail, such as 5%.")
     cost_ratio: Ratio | None = Field(default=None, description="What a call may cost, to the first arm's.")
     first_token_ratio: Ratio | None = Field(default=None, description="Time to the first token, to the first arm's.")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from proxy.config.fields import (
     Cap,
@@ -183,6 +183,13 @@ class CreditsSection(Section):
 
     usd: Usd = Field(description="What one unit is worth in US dollars.")
     name: Name = Field(default="credits", description="What it is called.")
+
+    @field_validator("name")
+    @classmethod
+    def _own(cls, value: str) -> str:
+        if value.lower() == "usd":
+            raise ValueError("is what US dollars are called")
+        return value
 
 
 class ResultsSection(Section):

@@ -6,7 +6,18 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from proxy.config.fields import FallbackCause, Flag, Length, Percent, Section, Timeout, Usd, VariableName, Word
+from proxy.config.fields import (
+    FallbackCause,
+    Flag,
+    Length,
+    PartPercent,
+    Percent,
+    Section,
+    Slow,
+    Usd,
+    VariableName,
+    Word,
+)
 from proxy.config.models_money import BudgetPeriod
 from proxy.config.units import hundredths
 from proxy.policy.quality.judging import RUBRIC
@@ -49,7 +60,7 @@ class JudgeSection(Section):
 
     model: Word = Field(description="The model that judges.")
     rubric: str = Field(default=RUBRIC, min_length=1, max_length=4000, description="What a reply has to keep to.")
-    sample: Percent = Field(default="2%", description="The part of the replies that it reads.")
+    sample: PartPercent = Field(default="2%", description="The part of the replies that it reads.")
     budget: OwnBudgetSection = Field(
         default_factory=lambda: OwnBudgetSection.model_validate({"usd": "0.5", "per": "day"}),
         description="What it may cost.",
@@ -59,7 +70,7 @@ class JudgeSection(Section):
 class QualitySection(Section):
     """What is looked for in finished replies."""
 
-    slow: Timeout | Literal["p95"] | None = Field(
+    slow: Slow | None = Field(
         default=None, description="Replies that take longer are `slow`, p95: than 95 of 100; default: none is."
     )
     short: Length | None = Field(default=None, description="Answers of fewer characters are `short`; default: none is.")

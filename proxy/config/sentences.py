@@ -47,9 +47,9 @@ def shape_problems(document: Document, error: ValidationError) -> Iterator[Probl
         is_name = bool(path) and path[-1] == "[key]"
         if is_name:
             path = path[:-1]
-        sentence = sentence_of(found["type"], path, found.get("ctx", {}), found["input"])
-        at_name = is_name or found["type"] == "extra_forbidden"
-        yield document.problem(path, sentence, at_name=at_name)
+        kind = "extra_forbidden" if is_name and found["type"] == "literal_error" else found["type"]
+        sentence = sentence_of(kind, path, found.get("ctx", {}), found["input"])
+        yield document.problem(path, sentence, at_name=is_name or kind == "extra_forbidden")
 
 
 def sentence_of(kind: str, path: Path, details: Details, value: object) -> str:
@@ -85,9 +85,12 @@ def _either(words: tuple[str, ...]) -> str:
 
 
 def fields_at(path: Path) -> tuple[str, ...]:
-    """Return the names of the fields of the section at `path`."""
+    """Return the names of the fields of the section at `path`, or those that the mapping there may have."""
     section = type_at(path)
-    return tuple(_fields(section)) if isinstance(section, type) and issubclass(section, BaseModel) else ()
+    if _is_section(section):
+        return tuple(_fields(section))
+    names = next((get_args(part)[0] for part in _parts(section) if get_origin(part) is dict), None)
+    return tuple(word for word in flat_arguments(names) if isinstance(word, str))
 
 
 def _fields(section: type[BaseModel]) -> dict[str, FieldInfo]:
@@ -108,13 +111,16 @@ def type_at(path: Path) -> Any:
         if section is not None and step in (fields := _fields(section)):
             here = fields[str(step)].annotation
         else:
-            here = next((get_args(part)[-1] for part in _parts(here) if get_args(part)), None)
+            here = next((get_args(part)[-1] for part in _parts(here) if get_origin(part) in _HOLDERS), None)
     return next((part for part in _parts(here) if _is_section(part)), here)
+
+
+_HOLDERS = (dict, list, tuple)
 
 
 def _parts(annotation: Any) -> tuple[Any, ...]:
     """Return an annotation, and what it is a union of; what a mapping or list holds is another step away."""
-    if get_origin(annotation) in (dict, list, tuple):
+    if get_origin(annotation) in _HOLDERS:
         return (annotation,)
     return (annotation, *(part for part in get_args(annotation) if part is not type(None)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Self
 
@@ -74,12 +75,37 @@ def duration_seconds(value: object) -> float:
     return seconds
 
 
+def duration_from_now(value: object) -> float:
+    """The same of how long something goes on, which is not over as it begins."""
+    seconds = duration_seconds(value)
+    if not seconds:
+        raise ValueError("must be longer than nothing")
+    return seconds
+
+
 def duration_within(value: object, least: float, most: float) -> float:
     """The same, within bounds."""
     seconds = duration_seconds(value)
     if not least <= seconds <= most:
         raise ValueError(f"must be at least {least:g} s, and at most {most:g} s")
     return seconds
+
+
+def duration_or(word: str, least: float) -> Callable[[object], float | None]:
+    """What reads a duration of at least so many seconds, or a word that stands for None."""
+
+    def read(value: object) -> float | None:
+        return None if value == word else duration_within(value, least, LONGEST_SECONDS)
+
+    return read
+
+
+def slow(value: object) -> float | str:
+    """How long is slow: a duration, or `p95`."""
+    try:
+        return "p95" if value == "p95" else duration_within(value, 0.001, 7 * 86400)
+    except ValueError as error:
+        raise ValueError(f"{error}, or p95") from None
 
 
 def _seconds(value: object) -> float:
@@ -119,6 +145,14 @@ def percent(value: object) -> str:
     if match is None or not 0 < Decimal(match[1]) <= _MOST_PERCENT:
         raise ValueError(_PERCENT_SENTENCE)
     return percent_text(int(Decimal(match[1]) * 100))
+
+
+def part_percent(value: object) -> str:
+    """The same of what is part of a whole: at most all of it."""
+    part = percent(value)
+    if hundredths(part) > 100 * 100:
+        raise ValueError("must be at most 100%")
+    return part
 
 
 def hundredths(part: str) -> int:

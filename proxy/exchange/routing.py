@@ -33,6 +33,8 @@ from proxy.policy.routing.values import NAMED, PRIVATE, Ask, Decision, Health
 from proxy.policy.routing.words import decision_of
 from proxy.policy.strategies import Pool, Seat, Strategy
 from proxy.policy.values import Caller, Plan, Provider, Settings, Target
+from proxy.translate.images.refusals import UnsupportedModel
+from proxy.wire.call import Call
 
 _PUSD = 1e-12
 # what is learnt within this time is worth no new board: for each of its candidates it takes some five microseconds
@@ -73,6 +75,14 @@ class Drawn(Struct, frozen=True):
 def _none_failing(_: str) -> Breakers:
     """Where no daemon runs."""
     return Breakers(())
+
+
+def refuse_unlike(pool: Pool, call: Call) -> None:
+    """Raise `UnsupportedModel` where `auto`, which chooses among models that chat, is to do something else."""
+    if pool.is_auto and not call.endpoint.chats:
+        raise UnsupportedModel(
+            f"'{AUTO}' chooses among models that chat; name the model that {call.endpoint.name} is for.", param="model"
+        )
 
 
 class Course:
@@ -174,9 +184,11 @@ class Router:
         return found
 
     def choose(self, job: Job, books: Books) -> Job:
-        """Put the plan of the decision in the place of the job's. Raises `NoHealthyUpstream` where nobody fits."""
+        """Put the plan of the decision in the place of the job's. Raises `NoHealthyUpstream` where nobody fits, and
+        `UnsupportedModel` where `auto` is asked for what is no chat."""
         pool, record, now = job.plan.pool, job.record, time.monotonic()
         assert pool is not None
+        refuse_unlike(pool, job.call)
         input_media = job.weight.input_media
         needs = needs_of(job.call, input_media.images, input_media.audio_seconds) | PRIVATE * job.caller.zdr
         maximum = job.weight.requested.maximum or 0

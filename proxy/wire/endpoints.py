@@ -31,8 +31,8 @@ class Endpoint(Struct, frozen=True):
     stream and states usage. `carries_model`: the body is read for its `model`. `metered`:
     a call costs money. `unbounded`: nobody knows what a call may cost, nor by which model.
     `listed`: it is a row of the table at all. `is_own`: no provider has it. Worked out of these: `draws`, whether its replies
-    are pictures (large, slow to come, and priced by how many there are), and `counts`, whether limits and budgets apply (it
-    costs money, or nobody knows what it is).
+    are pictures (large, slow to come, and priced by how many there are), `chats`, whether it is for models that chat, and
+    `counts`, whether limits and budgets apply (it costs money, or nobody knows what it is).
     """
 
     name: str
@@ -45,10 +45,12 @@ class Endpoint(Struct, frozen=True):
     is_own: bool = False
 
     draws: bool = False
+    chats: bool = False
     counts: bool = False
 
     def __post_init__(self) -> None:
         force_setattr(self, "draws", self.name in DRAWING)
+        force_setattr(self, "chats", self.shape != "other" or self.name.startswith(("responses/", "messages/")))
         force_setattr(self, "counts", self.metered or self.unbounded)
 
 

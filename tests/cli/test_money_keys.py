@@ -180,7 +180,7 @@ def test_a_key_has_its_own_word_on_what_is_kept_and_shared(desk: Desk) -> None:
 
 def test_a_key_that_has_ended_is_refused_like_an_unknown_one(desk: Desk) -> None:
     with desk.daemon() as daemon:
-        ended = desk.json("keys", "create", "brief", "--expires", "0s")["key"]
+        ended = desk.json("keys", "create", "brief", "--expires", "1ms")["key"]
         lasting = desk.json("keys", "create", "bob", "--expires", "30d")["key"]
         refused, unknown = ask(daemon, ended), ask(daemon, "sk-tk-unknown")
         assert (refused.status, refused.json) == (unknown.status, unknown.json)
@@ -375,14 +375,24 @@ def test_a_key_that_cannot_be_is_refused_with_its_place(tree: dict[str, Any], se
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--budget", "5"), ("--limit", "many"), ("--expires", "later"), ("--budget", "x/day")]
+    ("arguments", "sentence"),
+    [
+        (("--budget", "5"), "must be"),
+        (("--limit", "many"), "must be"),
+        (("--expires", "later"), "must be"),
+        (("--expires", "0"), "--expires must be longer than nothing"),
+        (("--budget", "x/day"), "must be"),
+        (("--models", ""), "'--models': is empty; leave the option out, or is a variable not set?"),
+        (("--models", " , "), "'--models': is empty"),
+        (("--tenant", ""), "'--tenant': is empty"),
+    ],
 )
 def test_a_command_line_that_makes_no_sense_is_refused_before_anything_is_done(
-    tmp_path: Path, arguments: tuple[str, str]
+    tmp_path: Path, arguments: tuple[str, str], sentence: str
 ) -> None:
     desk = Desk.__new__(Desk)
     desk.folder = tmp_path
     (tmp_path / "config.yaml").write_text(f"state_dir: {tmp_path}/none\nproviders: {{mock: {{}}}}\n")
     done = desk.run("keys", "create", "bob", *arguments)
-    assert (done.returncode, done.stdout) == (2, "") and "must be" in done.stderr
+    assert (done.returncode, done.stdout) == (2, "") and sentence in done.stderr
     assert not (tmp_path / "none").exists()

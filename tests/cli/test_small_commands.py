@@ -14,6 +14,8 @@ from harness.commands import typed
 from harness.daemon import REPOSITORY, Daemon
 from harness.surroundings import PATIENCE_SECONDS, held_port, surroundings
 
+from proxy import __version__
+
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
@@ -56,6 +58,12 @@ def test_the_mock_says_why_it_cannot_listen(tmp_path: Path) -> None:
         done = typed(tmp_path, "mock", "--port", str(port))
     assert (done.returncode, done.stdout) == (1, "")
     assert f"cannot listen on 127.0.0.1 port {port}" in done.stderr
+
+
+@pytest.mark.parametrize("words", [(), ("serve",), ("keys",), ("keys", "create"), ("models", "sync"), ("what-if",)])
+def test_every_command_says_its_version(tmp_path: Path, words: tuple[str, ...]) -> None:
+    done = typed(tmp_path, *words, "--version")
+    assert (done.returncode, done.stdout) == (0, f"tollkeeper, version {__version__}\n")
 
 
 def test_a_file_to_watch_must_be_there(tmp_path: Path) -> None:

@@ -128,7 +128,13 @@ def test_how_providers_fare_that_draw_and_what_was_spent_in_coins(daemon: Daemon
     assert Decimal(total["cost_coins"]) * Decimal("0.0004") == Decimal(total["cost_usd"]) > 0
     asked = ("--config", str(daemon.folder / "config.yaml"))
     assert "cost: $0.03 (75 coins)" in typed(daemon.folder, "show", reply.request_id or "", *asked).stdout
-    assert typed(daemon.folder, "usage", "--csv", *asked).stdout.splitlines()[0].endswith(",saved_usd,cost_coins")
+    assert (
+        typed(daemon.folder, "usage", "--csv", *asked)
+        .stdout.splitlines()[0]
+        .endswith(",saved_usd,cost_coins,saved_coins")
+    )
+    own = daemon.ask("GET", "/tollkeeper/usage")
+    assert json.loads(own.body)["total"]["cost_coins"] == total["cost_coins"]
     estimate = daemon.post("/tollkeeper/images/estimate", {"model": FLUX, "size": "1024x1024"})
     assert json.loads(estimate.body)["rows"][0]["expected_coins"] == "78.643200"
 

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from harness.daemon import REPOSITORY, Daemon, chat_body
 from harness.events import chat_chunk, chat_reply
-from harness.http import Connection
+from harness.http import Connection, request_bytes
 from harness.setting import CLIENT_KEY, config_for
 from harness.steps import LAST_CHUNK, chunk, json_reply, say, stream_head, then, wait_at
 from harness.upstream import Upstream
@@ -52,6 +52,18 @@ def test_keys_and_names_change_and_the_difference_is_told(start_daemon: StartDae
     assert set(line["changes"]) == {"models: fresh added", "keys: bob added"}
     assert daemon.chat("fresh").header("x-tollkeeper-model") == "openai/gpt-4o"
     assert daemon.chat(headers=[("Authorization", "Bearer sk-bob-canary")]).status == 200
+
+
+def test_another_admin_token_counts_at_once(start_daemon: StartDaemon) -> None:
+    daemon = start_daemon(admin={"host": "127.0.0.1", "port": 0, "token": "canary-of-old"})
+    rewrite(daemon, lambda config: config["admin"].update(token="canary-of-new"))
+    line = daemon.wait_for_log(lambda entry: entry.get("event") == "reloaded")
+    assert line["changes"] == ["admin_token: changed"]
+    for token, status in (("canary-of-old", 401), ("canary-of-new", 200)):
+        with Connection(daemon.admin_port) as connection:
+            headers, host = [("Authorization", f"Bearer {token}")], f"127.0.0.1:{daemon.admin_port}"
+            connection.send(request_bytes("POST", "/models/undo?dry_run", headers, b"", host))
+            assert (connection.read_reply("POST").status == 401) == (status == 401), token
 
 
 def test_a_provider_that_is_gone_is_none_for_a_head_that_came_before(

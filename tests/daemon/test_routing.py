@@ -67,6 +67,26 @@ def test_what_is_recommended_has_an_id_and_stands_among_the_decisions(start_daem
     assert (kept["decision"], kept["for_call"]) == (told, False)
 
 
+def test_auto_is_refused_what_is_no_chat(daemon: Daemon, upstream: Upstream) -> None:
+    for path in ("embeddings", "images/generations", "audio/speech", "rerank", "moderations"):
+        reply = daemon.post(f"/v1/{path}", {"model": "auto:cost", "input": "hi", "prompt": "hi", "query": "hi"})
+        assert (reply.status, reply.error["code"], reply.error["param"]) == (400, "unsupported_model", "model"), path
+        assert reply.error["message"].endswith(f"name the model that {path} is for.")
+    upstream.expect(json_reply(chat_reply()), again=True)
+    assert daemon.post("/v1/chat/completions", {"model": "auto:cost", "messages": []}).status == 200
+
+
+def test_no_recommendation_for_what_takes_no_model_or_is_no_chat(start_daemon: StartDaemon) -> None:
+    daemon = start_daemon(catalogue={"refresh": "never"}, models=SMART, admin=ADMIN)
+    for asked, sentence in (
+        ({"endpoint": "chat/completion"}, "must be one that takes a model"),
+        ({"endpoint": "embeddings", "input": "hi"}, "name the model that embeddings is for"),
+    ):
+        refused = answered(daemon, "POST", "/routing/recommend", {"model": "auto", **asked})
+        assert (refused.status, refused.error["code"]) == (400, "invalid_value")
+        assert sentence in refused.error["message"]
+
+
 def test_a_simulation_refuses_what_it_does_not_know(start_daemon: StartDaemon) -> None:
     daemon = start_daemon(catalogue={"refresh": "never"}, models=SMART, admin=ADMIN)
     refused = answered(daemon, "POST", "/routing/simulate", {"model": "smart", "strategy": "cost", "last": 10})

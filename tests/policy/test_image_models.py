@@ -168,3 +168,9 @@ def test_credits_stand_beside_dollars() -> None:
         "rows": [{"usd": "1", "credits": "2500.000000", "left_usd": None, "left_credits": None, "calls": 3}],
         "name": "usd",
     }
+    assert with_credits({"at_end_usd": {"p10": "1", "p90": None}}, Credits(D(2))) == {
+        "at_end_usd": {"p10": "1", "p90": None},
+        "at_end_credits": {"p10": "0.500000", "p90": None},
+    }
+    named = {"cost_usd": "1", "cost_source": "reported"}
+    assert with_credits(named, Credits(D(2), "source")) == named, "a unit takes no other member's place"

@@ -40,11 +40,13 @@ def with_credits(answer: Any, unit: Credits | None) -> Any:
     for name, value in answer.items():
         told[name] = with_credits(value, unit)
         if isinstance(name, str) and name.endswith(_USD):
-            told[name.removesuffix(_USD) + unit.name] = _units(value, unit)
+            told.setdefault(name.removesuffix(_USD) + unit.name, _units(value, unit))
     return told
 
 
-def _units(value: Any, unit: Credits) -> str | None:
+def _units(value: Any, unit: Credits) -> Any:
+    if isinstance(value, dict):  # several amounts under one name
+        return {name: _units(one, unit) for name, one in value.items()}
     try:
         return None if value is None else unit.of(str(value))
     except InvalidOperation:

@@ -18,7 +18,7 @@ class InvalidPrompt(CallerError):
 
 
 class UnsupportedModel(CallerError):
-    """The model draws no pictures."""
+    """The model draws no pictures, or does nothing else that is asked of it here."""
 
     code = "unsupported_model"
     kind = "caller_model_not_available"

@@ -9,6 +9,7 @@ import msgspec
 from proxy.errors import InvalidValue, LedgerUnusable
 from proxy.exchange.bookkeeping import Bookkeeping
 from proxy.exchange.client import Client
+from proxy.policy.money.credits import with_credits
 from proxy.policy.values import Caller, Settings
 from proxy.stores.failures import StoreError
 from proxy.web.client.heads import Asked
@@ -32,12 +33,13 @@ class OwnUsage:
         if asked.head.path != _PATH or asked.head.method not in ("GET", "HEAD"):
             return False
         try:
-            report = msgspec.json.encode(await self._usage(asked.caller, asked.head.query))
+            report = await self._usage(asked.caller, asked.head.query)
         except (Declined, ValueError, msgspec.ValidationError) as error:
             raise InvalidValue(f"The query cannot be answered: {error}.") from None
         except (TimeoutError, StoreError, OSError):
             raise LedgerUnusable("What was used cannot be read now; try again later.") from None
-        client.whole(200, [("Content-Type", "application/json"), *client.own_headers()], report)
+        told = with_credits(msgspec.to_builtins(report), self._state.admin_api().settings.credits)
+        client.whole(200, [("Content-Type", "application/json"), *client.own_headers()], msgspec.json.encode(told))
         return True
 
     async def _usage(self, caller: Caller, query: str) -> object:

@@ -36,7 +36,7 @@ QUERY = {
     "by": {
         "type": "string",
         "default": "day",
-        "description": "day, month, model, key, provider, tenant, session; several: key,day.",
+        "description": "day, month, model, key, provider, tenant, session, flag; several: key,day.",
     },
     "limit": {"type": "integer", "default": 100, "minimum": 1, "maximum": 1000, "description": "So many rows."},
     "key": {"type": "string", "description": "Only keys of this name, or of a pattern such as ci-*."},

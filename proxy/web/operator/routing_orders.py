@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from proxy.config.build_routing import ceilings_of
 from proxy.errors import ModelNotFound
-from proxy.exchange.routing import Decided, Router
+from proxy.exchange.routing import Decided, Router, refuse_unlike
 from proxy.policy.money.weight import weigh
 from proxy.policy.names.access import choose, may_use
 from proxy.policy.routing.needs import needs_named, needs_of
@@ -22,6 +22,7 @@ from proxy.policy.routing.values import NAMED, Ask, Decision
 from proxy.policy.strategies import Pool, Seat, Strategy, Weights
 from proxy.policy.tenants import scopes_of
 from proxy.policy.values import Caller, Plan
+from proxy.translate.images.refusals import UnsupportedModel
 from proxy.web.operator.admin_api import AdminApi, Unknown, instant
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.control_state import LiveState
@@ -88,7 +89,7 @@ def recommend(admin_api: AdminApi, params: Params) -> Decision:
     caller = caller_of(admin_api, own.key)
     plan, pool = pool_asked(admin_api, caller, own)
     strategy = ceilings_of(router.strategy(pool.strategy), own.ceilings)
-    ask = router.bound_by(admin_api.books, (scopes_of(caller), caller.name), strategy, _ask(own, params))
+    ask = router.bound_by(admin_api.books, (scopes_of(caller), caller.name), strategy, _ask(own, params, pool))
     choice, health = router.rehearse(pool, (caller, plan), ask, strategy)
     decided = Decided(f"dec_{token_hex(12)}", time.time(), caller.name, own.model, choice, ask, health, for_call=False)
     router.decided.append(decided)
@@ -127,11 +128,17 @@ def _pool(admin_api: AdminApi, caller: Caller, own: RecommendBody) -> tuple[Plan
     return replace(plan, targets=tuple(seat.target for seat in pool.seats)), pool
 
 
-def _ask(own: RecommendBody, params: Params) -> Ask:
+def _ask(own: RecommendBody, params: Params, pool: Pool) -> Ask:
     body = {name: value for name, value in params.items() if name == "model" or name not in _OWN}
     endpoint = endpoint_for("POST", f"/{own.endpoint.strip('/')}")
+    if not endpoint.carries_model:
+        raise ValueError("endpoint must be one that takes a model, such as chat/completions, responses or messages")
     where = (f"/v1/{own.endpoint.strip('/')}", "")
     call = read_call(endpoint, "POST", where, ("application/json", msgspec.json.encode({"model": own.model} | body)))
+    try:
+        refuse_unlike(pool, call)
+    except UnsupportedModel as error:
+        raise ValueError(error.message) from None
     weight = weigh(call)
     named = needs_named(own.needs)
     is_bare = not body.keys() - {"model", "max_tokens", "max_completion_tokens", "stream"}
