@@ -81,6 +81,26 @@ def test_bills_are_asked_for_as_other_figures_are(daemon: Daemon, since: str, st
     assert status != 200 or reply.json == {"days": [], "corrections": []}
 
 
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ("/analytics/usage?by=kye", "'by' must be key, tenant, provider, model, endpoint, session or flag (did you mean key?)."),
+        ("/analytics/costs?interval=hours", "'interval' must be minute, hour, day or month (did you mean hour?)."),
+        ("/usage?by=bogus", "'by' must be day, month, model, key, provider, tenant, session or flag."),
+        ("/usage?since=2026-11-28&until=2026-11-27", "'until' is before 'since': nothing lies between them."),
+        ("/forecast?by=key", "The query holds something unknown here; known are: none."),
+        ("/audit?limit=0", "'limit' must be a whole number of at least 1."),
+        ("/audit?limit=few", "'limit' must be a whole number."),
+        ("/calls/past?outcome=fail", "'outcome' must be ok, failed or refused (did you mean failed?)."),
+        ("/models?free=perhaps", "'free' must be true or false."),
+        ("/what-if", "'model' is missing."),
+    ],
+)  # fmt: skip
+def test_a_query_that_cannot_be_answered_is_told_in_words(daemon: Daemon, query: str, sentence: str) -> None:
+    reply = admin(daemon, query)
+    assert (reply.status, reply.error["code"], reply.error["message"]) == (400, "invalid_value", sentence)
+
+
 def test_analytics_agree_with_usage_and_tell_times_and_errors(daemon: Daemon) -> None:
     usage = admin(daemon, "/usage?by=model").json
     for name in ("usage", "performance", "costs"):

@@ -146,6 +146,17 @@ def test_what_makes_no_sense_is_refused_in_the_words_of_check_and_changes_nothin
     assert CLIENT_KEY not in reply.body.decode()
 
 
+def test_a_member_that_stands_twice_is_refused_as_check_refuses_it(daemon: Daemon) -> None:
+    sent = b'{"kind": "mock", "kind": "openai"}'
+    with Connection(daemon.admin_port) as connection:
+        headers, host = [("Authorization", f"Bearer {TOKEN}")], f"127.0.0.1:{daemon.admin_port}"
+        connection.send(request_bytes("PUT", "/settings/providers/twice", headers, sent, host))
+        reply = connection.read_reply("PUT")
+    assert (reply.status, reply.error["code"]) == (400, "invalid_value")
+    assert reply.error["message"] == "The body must be a JSON object: it has the member 'kind' twice."
+    assert ask(daemon, "GET", "/settings/providers/twice").status == 404
+
+
 def test_of_two_who_change_the_same_the_second_is_told(daemon: Daemon) -> None:
     assert ask(daemon, "PUT", "/settings/models/m", "openai/gpt-4o", [("If-Match", '"0"')]).status == 200
     late = ask(daemon, "PUT", "/settings/models/m", "openai/gpt-4.1", [("If-Match", '"0"')])

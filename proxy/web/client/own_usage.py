@@ -16,6 +16,7 @@ from proxy.web.client.heads import Asked
 from proxy.web.client.parts import Parts
 from proxy.web.operator.admin_api import Declined, UsageAsk
 from proxy.web.operator.control_state import LiveState
+from proxy.web.operator.reading import read_ask
 from proxy.web.operator.timestamps import read_query, usage_params
 
 _PATH = "/tollkeeper/usage"
@@ -34,7 +35,7 @@ class OwnUsage:
             return False
         try:
             report = await self._usage(asked.caller, asked.head.query)
-        except (Declined, ValueError, msgspec.ValidationError) as error:
+        except (Declined, ValueError) as error:
             raise InvalidValue(f"The query cannot be answered: {error}.") from None
         except (TimeoutError, StoreError, OSError):
             raise LedgerUnusable("What was used cannot be read now; try again later.") from None
@@ -49,7 +50,7 @@ class OwnUsage:
             name = min(unknown)[:100]
             raise InvalidValue(f"The query holds something unknown here; known are: {', '.join(_KNOWN)}.", param=name)
         asked = usage_params(params, self._state.zone(params.get("tz")))
-        ask = msgspec.convert({**asked, "key": caller.name, "tenant": caller.tenant}, UsageAsk)
+        ask = read_ask({**asked, "key": caller.name, "tenant": caller.tenant}, UsageAsk)
         await self._state.flushed()
         return await asyncio.to_thread(self._state.admin_api().usage, ask)
 

@@ -43,6 +43,7 @@ from proxy.web.operator.events import Happening
 from proxy.web.operator.logins import LOGIN_PATHS, Logins
 from proxy.web.operator.orders import Orders
 from proxy.web.operator.pictures import drawing_health
+from proxy.web.operator.reading import refuse_twice
 from proxy.web.operator.rights import PAGES, RIGHTS, Right, right_of
 from proxy.web.operator.route import Route
 from proxy.web.operator.routing_orders import RecommendBody
@@ -250,11 +251,12 @@ async def _given(request: BaseRequest, route: Route) -> dict[str, Any]:
         return given
     raw = await read_body(request, _MOST_BODY)
     try:
+        refuse_twice(raw or b"{}")
         if route.body is RecommendBody:  # an ordinary request, with members of ours
             return {**given, **msgspec.json.decode(raw, type=dict[str, Any])}
         read = _BODIES.get(route.body)
         body = msgspec.json.decode(raw or b"{}", type=route.body) if read is None else read(raw)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (Declined, msgspec.DecodeError, RecursionError) as error:
         raise InvalidValue(f"The body must be a JSON object: {error}.") from None
     return {**given, **msgspec.to_builtins(body)}
 

@@ -18,6 +18,7 @@ from proxy.stores.analytics import AnalyticsQuestion, AnalyticsReport, By, Inter
 from proxy.web.operator.admin_api import AdminApi, Declined, EpochMs
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.control_state import LiveState
+from proxy.web.operator.reading import read_ask
 
 ANALYTICS_FILTERS = ("key", "tenant", "provider", "model", "endpoint", "session", "flag")
 MOST_ROWS = 50_000
@@ -83,7 +84,7 @@ class AnalyticsOrders:
         }
 
     async def _answer(self, order: Order, params: dict[str, Any]) -> Answer:
-        ask = msgspec.convert(params, AnalyticsAsk)
+        ask = read_ask(params, AnalyticsAsk)
         zone = self._state.zone(ask.tz)
         await self._state.flushed()
         return await asyncio.to_thread(analytics, self._state.admin_api(), ask, (order, zone), time.time())

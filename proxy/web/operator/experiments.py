@@ -6,7 +6,6 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, Protocol
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
 
@@ -18,6 +17,7 @@ from proxy.stores.audit import Deed
 from proxy.web.operator.actor import ACTOR, Actor
 from proxy.web.operator.admin_api import Declined, Unknown
 from proxy.web.operator.answers import Answer
+from proxy.web.operator.reading import read_ask
 
 Params = dict[str, Any]
 _DONE: dict[State, str] = {
@@ -169,7 +169,7 @@ class ExperimentOrders:
         return ExperimentsAnswer([experiment_answer(trial) for trial in self._shown()])
 
     async def _one(self, params: Params) -> Answer:
-        ask = msgspec.convert(params, ExperimentAsk)
+        ask = read_ask(params, ExperimentAsk)
         return experiment_answer(self._find(ask.name), ask.metric)
 
     def _ordered(self, order: Order, member: str) -> Callable[[Params], Awaitable[Answer]]:

@@ -6,13 +6,13 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal, Protocol
 
-import msgspec
 from msgspec import Meta, Struct
 
 from proxy.stores.job_rows import OPEN, Job, Tenants
 from proxy.web.operator.admin_api import Declined, Unknown, instant
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.bounds import Bounds
+from proxy.web.operator.reading import read_ask
 
 _ENDS = ("completed", "failed", "expired", "cancelled")
 
@@ -73,7 +73,7 @@ class JobOrders:
         }
 
     async def _jobs(self, params: dict[str, Any]) -> Answer:
-        ask = msgspec.convert(params, JobsAsk, strict=False)
+        ask = read_ask(params, JobsAsk, strict=False)
         found, now = await self._working.newest(self._bounds().tenants, ask.after, ask.limit + 1), time.time()
         return JobsAnswer([job_answer(one, now) for one in found[: ask.limit]], len(found) > ask.limit)
 

@@ -20,6 +20,7 @@ from proxy.web.operator.answers import Answer
 from proxy.web.operator.control_state import LiveState
 from proxy.web.operator.model_rows import Known, ModelsAnswer, ModelsAsk
 from proxy.web.operator.models import model_list
+from proxy.web.operator.reading import read_ask
 from proxy.web.operator.timestamps import moment_ms
 
 Params = dict[str, Any]
@@ -87,7 +88,7 @@ class ModelOrders:
         self.by_name = {"models": self._models, "model_news": self._news}
 
     async def _models(self, params: Params) -> Answer:
-        admin_api, ask = self._state.admin_api(), msgspec.convert(params, ModelsAsk, strict=False)
+        admin_api, ask = self._state.admin_api(), read_ask(params, ModelsAsk, strict=False)
         observed = None if admin_api.router is None else admin_api.router.observed
         if observed is not None and (ask.max_first_token or ask.min_speed or ask.sort in ("first_token", "speed")):
             observed.is_wanted = True  # from now on, if nobody has chosen before
@@ -121,7 +122,7 @@ class ModelOrders:
 
 def news_of(files: Files, params: Params, zone: tzinfo) -> NewsAnswer:
     """What the ledger has of it. Raises ValueError."""
-    since = msgspec.convert(params, NewsAsk).since
+    since = read_ask(params, NewsAsk).since
     since_ms = 0 if since is None else moment_ms(since, zone, is_end=False)
     found = files.model_news(since_ms, _MOST_NEWS)
     return NewsAnswer(

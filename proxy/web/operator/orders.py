@@ -34,6 +34,7 @@ from proxy.web.operator.model_orders import ModelOrders
 from proxy.web.operator.model_versions import ModelDiffAsk, model_diff
 from proxy.web.operator.past_calls import CallOrders
 from proxy.web.operator.pictures import images_estimate, images_models
+from proxy.web.operator.reading import read_ask
 from proxy.web.operator.rights import RIGHTS
 from proxy.web.operator.routing_orders import RoutingOrders
 from proxy.web.operator.savings import SavingsOrders
@@ -176,12 +177,12 @@ class Orders:
         return DashboardAnswer(f"{where}/auth/link?token={link}", int(LINK_SECONDS))
 
     async def _usage(self, params: Params) -> Answer:
-        ask = msgspec.convert(params, UsageAsk)
+        ask = read_ask(params, UsageAsk)
         await self.state.flushed()
         return await asyncio.to_thread(self.state.admin_api().usage, ask)
 
     async def _explain(self, params: Params) -> Answer:
-        return explain(self.state.admin_api(), msgspec.convert(params, ExplainAsk), time.time())
+        return explain(self.state.admin_api(), read_ask(params, ExplainAsk), time.time())
 
     async def _images_models(self, params: Params) -> Answer:
         await self.state.flushed()
@@ -191,14 +192,14 @@ class Orders:
         return images_estimate(self.state.admin_api(), params, time.time())
 
     async def _model_diff(self, params: Params) -> Answer:
-        ask = msgspec.convert(params, ModelDiffAsk)
+        ask = read_ask(params, ModelDiffAsk)
         return await asyncio.to_thread(model_diff, self.state.admin_api().settings.state_dir, ask)
 
     async def _budgets(self, _: Params) -> Answer:
         return self.state.admin_api().budgets(time.time())
 
     async def _adjust(self, params: Params) -> Answer:
-        return await self.state.adjust(msgspec.convert(params, AdjustAsk))
+        return await self.state.adjust(read_ask(params, AdjustAsk))
 
     async def _keys(self, _: Params) -> Answer:
         await self.state.flushed()
@@ -229,7 +230,7 @@ class Orders:
 
     async def _rotate(self, params: Params) -> Answer:
         self._own(params)
-        return await self.state.rotate(msgspec.convert(params, RotateAsk))
+        return await self.state.rotate(read_ask(params, RotateAsk))
 
     async def _revoke(self, params: Params) -> Answer:
         return await self.state.revoke(self._own(params))
@@ -250,12 +251,12 @@ class Orders:
 
     async def _sessions(self, params: Params) -> Answer:
         await self.state.flushed()
-        admin_api, ask = self.state.admin_api(), msgspec.convert(params, SessionsAsk)
+        admin_api, ask = self.state.admin_api(), read_ask(params, SessionsAsk)
         known = await asyncio.to_thread(known_sessions, admin_api, ask)
         return session_list(known, admin_api.books, time.time())
 
     async def _raise_session(self, params: Params) -> Answer:
-        answer = await self.state.raise_session(msgspec.convert(params, RaiseAsk))
+        answer = await self.state.raise_session(read_ask(params, RaiseAsk))
         if not answer.budgets:  # nothing was corrected that would say so
             deed = ACTOR.get().deed(RIGHTS["raise_session"].action, answer.session, after={"usd": answer.usd})
             self.trail.note([deed])
@@ -271,13 +272,13 @@ class Orders:
         return self.traffic.end(str(params.get("request_id")), self.state.admin_api().bounds)
 
     async def _audit(self, params: Params) -> Answer:
-        ask = msgspec.convert(params, AuditAsk, strict=False)
+        ask = read_ask(params, AuditAsk, strict=False)
         await self.state.flushed()
         wanted = question(ask, self.state.admin_api().bounds.tenants)
         return audit_answer(ask, await asyncio.to_thread(self.state.files.audit, wanted))
 
     async def _verified(self, params: Params) -> Answer:
-        heads = heads_of(msgspec.convert(params, VerifyAsk))
+        heads = heads_of(read_ask(params, VerifyAsk))
         return verdict_answer(await asyncio.to_thread(self.state.files.audit_verdict, heads))
 
     async def _reloaded(self, params: Params) -> Answer:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal
 
-import msgspec
 from msgspec import Meta, Struct
 
 from proxy.policy.money.amounts import usd_text
@@ -16,6 +15,7 @@ from proxy.stores.records import Row
 from proxy.web.operator.admin_api import FILTERS, EpochMs, instant
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.control_state import LiveState
+from proxy.web.operator.reading import read_ask
 from proxy.web.operator.traffic import Traffic
 
 PAST_FILTERS = (*FILTERS, "tag", "error")
@@ -94,7 +94,7 @@ class CallOrders:
         return await asyncio.to_thread(self._state.admin_api().show, str(params.get("request_id")))
 
     async def _past_calls(self, params: dict[str, Any]) -> Answer:
-        asked, bounds = msgspec.convert(params, PastCallsAsk, strict=False), self._state.admin_api().bounds
+        asked, bounds = read_ask(params, PastCallsAsk, strict=False), self._state.admin_api().bounds
         question = calls_question(asked, bounds.tenants)
         await self._state.flushed()
         return calls_answer(await asyncio.to_thread(self._state.files.past_calls, question))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from proxy.errors import ModelNotFound
 from proxy.policy.apis import APIS
 from proxy.policy.money.account import Standing
@@ -14,6 +12,7 @@ from proxy.policy.values import Plan, Provider
 from proxy.web.operator.admin_api import AdminApi, Unknown
 from proxy.web.operator.answers import DrawingAnswer, ProviderAnswer
 from proxy.web.operator.explain import caller_of
+from proxy.web.operator.reading import read_ask
 from proxy.web.pictures import Lists, ModelsAsk, estimate, image_models
 
 
@@ -42,7 +41,7 @@ def images_estimate(admin_api: AdminApi, params: dict[str, Any], now: float) -> 
 
 def images_models(admin_api: AdminApi, params: dict[str, Any]) -> dict[str, Any]:
     """The models that draw."""
-    return image_models(msgspec.convert(params, ModelsAsk), lists_of(admin_api), admin_api.files.picture_times())
+    return image_models(read_ask(params, ModelsAsk), lists_of(admin_api), admin_api.files.picture_times())
 
 
 def drawing_health(admin_api: AdminApi, providers: list[ProviderAnswer]) -> list[DrawingAnswer]:

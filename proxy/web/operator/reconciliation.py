@@ -7,7 +7,6 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from proxy.policy.analysis.bills import BillDay, State, day_of
@@ -16,6 +15,7 @@ from proxy.stores.bills import KeptCorrection
 from proxy.web.operator.admin_api import AdminApi, EpochMs, instant
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.control_state import LiveState
+from proxy.web.operator.reading import read_ask
 
 _USUAL_MS = 30 * 86_400_000
 
@@ -87,7 +87,7 @@ class ReconciliationOrders:
 
 def reconciliation(admin_api: AdminApi, params: dict[str, Any], now: float) -> ReconciliationAnswer:
     """The answer; an admin of a tenant sees the tenant's own keys. Raises as `Files` does."""
-    ask = msgspec.convert(params, ReconciliationAsk)
+    ask = read_ask(params, ReconciliationAsk)
     since_ms = int(now * 1000) - _USUAL_MS if ask.since_ms is None else max(0, ask.since_ms)
     days, made = admin_api.files.bills(day_of(since_ms))
     mine = admin_api.bounds.has

@@ -12,7 +12,6 @@ from datetime import UTC
 from decimal import Decimal
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from proxy.errors import InvalidValue, ModelNotFound
@@ -38,6 +37,7 @@ from proxy.stores.analytics import DAY_MS, AnalyticsQuestion, By
 from proxy.web.operator.admin_api import AdminApi, EpochMs, Unknown, instant
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.control_state import LiveState
+from proxy.web.operator.reading import read_ask
 from proxy.web.operator.routing_orders import RecommendBody, pool_asked
 from proxy.wire.usage import Usage
 
@@ -126,7 +126,7 @@ class SavingsOrders:
 
 def savings(admin_api: AdminApi, params: dict[str, Any], now: float) -> SavingsAnswer:
     """The answer. It asks files and may run in a thread. Raises as `Files` does."""
-    since_ms = _since(msgspec.convert(params, SavingsAsk).since_ms, now)
+    since_ms = _since(read_ask(params, SavingsAsk).since_ms, now)
     spent, choices = list(_spent(admin_api, since_ms)), _Choices(admin_api)
     every = list(choices.every())
     owned = [(each, own) for each in spent if (own := choices.of(each.model, each.provider)) is not None]
@@ -144,7 +144,7 @@ def savings(admin_api: AdminApi, params: dict[str, Any], now: float) -> SavingsA
 
 def what_if(admin_api: AdminApi, params: dict[str, Any], now: float) -> WhatIfAnswer:
     """The answer. Raises as `Files` does, and `Unknown` for a model that is not there or has no price."""
-    ask = msgspec.convert(params, WhatIfAsk)
+    ask = read_ask(params, WhatIfAsk)
     since_ms = _since(ask.since_ms, now)
     choices = _Choices(admin_api)
     choice = choices.of(ask.model, None) if choices.may_use(ask.model) else None

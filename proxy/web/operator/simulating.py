@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import astuple, replace
 
@@ -23,6 +22,7 @@ from proxy.policy.values import Caller, Plan, Target
 from proxy.stores.past import PastQuestion
 from proxy.stores.records import Row
 from proxy.web.operator.admin_api import AdminApi, Unknown, instant
+from proxy.web.operator.reading import read_ask
 from proxy.web.operator.routing_orders import RecommendBody, pool_asked
 from proxy.web.operator.timestamps import moment_ms
 
@@ -90,7 +90,7 @@ class SimulateAnswer(Struct, frozen=True):
 
 def simulation(admin_api: AdminApi, params: dict[str, Any]) -> Callable[[], SimulateAnswer]:
     """What is left to do of it, which may be done beside the loop. Raises `Unknown` and ValueError."""
-    own = msgspec.convert(params, SimulateBody)
+    own = read_ask(params, SimulateBody)
     plan, pool = pool_asked(
         admin_api, Caller(""), RecommendBody(own.model, strategy=own.strategy, candidates=own.candidates)
     )

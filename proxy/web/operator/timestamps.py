@@ -53,7 +53,12 @@ def usage_params(params: dict[str, Any], zone: tzinfo) -> dict[str, Any]:
         found["by"] = found["by"].split(",")
     for name in ("since", "until"):
         if name in found:
-            found[f"{name}_ms"] = moment_ms(found.pop(name), zone, is_end=name == "until")
+            try:
+                found[f"{name}_ms"] = moment_ms(found.pop(name), zone, is_end=name == "until")
+            except ValueError as error:
+                raise ValueError(f"'{name}' {error}") from None
+    if "since_ms" in found and found.get("until_ms", found["since_ms"] + 1) <= found["since_ms"]:
+        raise ValueError("'until' is before 'since': nothing lies between them")
     return found
 
 

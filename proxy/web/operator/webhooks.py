@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Protocol
 
-import msgspec
 from msgspec import Meta, Struct
 
 from proxy.stores.deliveries import Delivery
@@ -13,6 +12,7 @@ from proxy.stores.job_rows import Tenants
 from proxy.web.operator.admin_api import Unknown, instant
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.bounds import Bounds
+from proxy.web.operator.reading import read_ask
 
 
 class WebhooksAsk(Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,7 +70,7 @@ class WebhookOrders:
         }
 
     async def _webhooks(self, params: dict[str, Any]) -> Answer:
-        ask = msgspec.convert(params, WebhooksAsk, strict=False)
+        ask = read_ask(params, WebhooksAsk, strict=False)
         return WebhooksAnswer([_row(one) for one in await self._telling.newest(ask.limit, self._bounds().tenants)])
 
     async def _replay(self, params: dict[str, Any]) -> Answer:
