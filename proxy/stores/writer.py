@@ -209,7 +209,7 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - the top of a long-lived thread
             self._is_in_trouble, self._is_known = True, False
             if self._is_patient(error):
-                self._jobs.extendleft(reversed(jobs))
+                self._jobs.extendleft(job for job in reversed(jobs) if not job[1].done())
             else:
                 self._failed(error, jobs)
         else:

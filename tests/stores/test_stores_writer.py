@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -376,3 +377,26 @@ def test_what_is_done_beside_goes_on_while_others_are_at_the_ledger(tmp_path: Pa
     assert store.writer.flush(SECONDS)
     assert store.attempts() == 1
     store.close()
+
+
+def test_work_that_is_done_is_not_done_again_where_others_come_to_the_ledger_behind_it(tmp_path: Path) -> None:
+    store = Store(tmp_path, WriterRules(linger=600, busy=600))
+    rounds: list[int] = []
+    store.writer.beside = lambda: rounds.append(1)
+    attached = threading.Event()
+    with closing(sqlite3.connect(store.path, isolation_level=None, check_same_thread=False)) as other:
+        first = store.writer.do(lambda _: attached.wait(SECONDS))
+        # in the same round, before the roll-ups are filled, somebody locks the ledger
+        first.add_done_callback(lambda _: other.execute("BEGIN EXCLUSIVE"))
+        attached.set()
+        assert first.result(SECONDS)
+        second = store.writer.submit(list_keys)
+        until = time.monotonic() + SECONDS
+        while len(rounds) < 3 and time.monotonic() < until:
+            store.writer.flush(0.01)
+        assert (len(rounds) >= 3, second.done()) == (True, False)
+        other.execute("ROLLBACK")
+    assert store.writer.flush(SECONDS)
+    assert second.result(SECONDS) == []
+    assert (store.writer.errors, store.told) == (0, [])
+    assert store.close()
