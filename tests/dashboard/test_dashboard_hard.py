@@ -138,6 +138,23 @@ def test_names_without_end_and_ten_thousand_rows_stick_out_nowhere(browser: Brow
     visit.close()
 
 
+def test_of_ten_thousand_budgets_those_stand_there_of_which_most_is_spent(browser: Browser, daemon: Daemon) -> None:
+    one = {**daemon.asked("/budgets")["budgets"][0], "cap_usd": "10000.000000000000"}
+    budgets = [{**one, "budget": f"key:{n}:month", "spent_usd": f"{n}.000000000000"} for n in range(10_000)]
+    body = json.dumps({"budgets": budgets})
+    visit = Visit(browser, daemon)
+    page = visit.open("#/calls")
+    page.route("**/budgets", lambda route: route.fulfill(body=body, content_type="application/json"))
+    page.get_by_role("link", name="Now").click()
+    page.get_by_text("Of 9,980 others less is spent").wait_for()
+    meters = page.get_by_role("meter")
+    assert (meters.count(), meters.first.get_attribute("aria-label")) == (20, "Spent of key:9999:month")
+    visit.judge()
+    page.get_by_role("link", name="all budgets").click()
+    page.get_by_role("button", name="9,500 more").wait_for()
+    visit.close()
+
+
 def test_a_budget_says_when_it_runs_out(browser: Browser, daemon: Daemon) -> None:
     visit = Visit(browser, daemon)
     page = visit.open("#/calls")

@@ -1,4 +1,4 @@
-import { clock, until } from "../format";
+import { clock, count, until } from "../format";
 import { useResource } from "../resource";
 import { hashOf } from "../router";
 import type { Budget } from "../types";
@@ -6,6 +6,7 @@ import { Empty, Usd } from "./parts";
 
 const HIGH = 0.8;
 const OFTEN_MS = 60_000;
+const SHOWN = 20; // thousands of keys may have one each
 
 interface Forecast {
   budgets: { budget: string; exhausted_at: string | null }[];
@@ -17,7 +18,7 @@ export function useEnds(): Map<string, string> {
   return new Map(data?.budgets.flatMap((one) => (one.exhausted_at ? [[one.budget, one.exhausted_at] as const] : [])));
 }
 
-// Every budget with what is spent and held of it, the fullest first.
+// The fullest budgets, each with what is spent and held of it.
 export function BudgetLines({ budgets, ends }: { budgets: Budget[]; ends?: Map<string, string> }) {
   if (!budgets.length) {
     return (
@@ -29,11 +30,18 @@ export function BudgetLines({ budgets, ends }: { budgets: Budget[]; ends?: Map<s
   const full = (budget: Budget) => Number(budget.spent_usd) / (Number(budget.cap_usd) || 1);
   const sorted = [...budgets].sort((one, other) => full(other) - full(one));
   return (
-    <ul class="lines">
-      {sorted.map((budget) => (
-        <Line key={budget.budget} budget={budget} used={full(budget)} end={ends?.get(budget.budget)} />
-      ))}
-    </ul>
+    <>
+      <ul class="lines">
+        {sorted.slice(0, SHOWN).map((budget) => (
+          <Line key={budget.budget} budget={budget} used={full(budget)} end={ends?.get(budget.budget)} />
+        ))}
+      </ul>
+      {sorted.length > SHOWN && (
+        <p class="soft small">
+          Of {count(sorted.length - SHOWN)} others less is spent: <a href={hashOf("budgets")}>all budgets</a>
+        </p>
+      )}
+    </>
   );
 }
 
