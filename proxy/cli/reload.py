@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import click
 
 from proxy.cli.client import ask
 from proxy.cli.home import home_or_exit
-from proxy.watching import left_alone
 
 
 @click.command("reload")
@@ -18,7 +15,6 @@ from proxy.watching import left_alone
 def reload(yes: bool, config_path: str | None, reason: str) -> None:
     """Have the daemon read its configuration again, and say what changed: it is taken on whole, or not at all."""
     home = home_or_exit(config_path)
-    asyncio.run(left_alone(home.file))
     changes = ask(home, "reload", {"yes": True} if yes else {}, reason=reason)["changes"]
     for change in changes or ["nothing has changed"]:
         click.echo(change)

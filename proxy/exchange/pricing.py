@@ -7,8 +7,8 @@ from functools import cache
 
 from proxy.data import prices_bytes
 from proxy.policy.images.catalogue import ImageCatalogue
-from proxy.policy.money.pricebook import PriceBook, PriceOverride, per_token
-from proxy.policy.names.catalogue import Catalogue
+from proxy.policy.money.pricebook import PriceBook, PriceOverride, own_list, per_token
+from proxy.policy.names.catalogue import Catalogue, Model
 from proxy.policy.names.feed import read_feed
 from proxy.policy.names.resolution import Names
 from proxy.policy.names.vendors import VENDORS, vendor_of
@@ -16,19 +16,34 @@ from proxy.policy.values import Alias, Settings, Target
 
 
 class ShippedLists(Mapping[str, Catalogue]):
-    """The vendors' lists, each read when it is first asked for."""
+    """The vendors' lists, each read when it is first asked for, beside those that providers answer themselves."""
 
-    def __getitem__(self, vendor: str) -> Catalogue:
-        """The list of a vendor; a KeyError where none is shipped."""
-        if vendor not in VENDORS:
-            raise KeyError(vendor)
-        return _list_of(vendor)
+    def __init__(self, answered: Mapping[str, Catalogue] | None = None) -> None:
+        self._answered = answered or {}
+
+    def __getitem__(self, name: str) -> Catalogue:
+        """The list of a vendor, or of a provider; a KeyError where there is none."""
+        if name in VENDORS:
+            return _list_of(name)
+        return self._answered[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(VENDORS)
+        return iter((*VENDORS, *self._answered))
 
     def __len__(self) -> int:
-        return len(VENDORS)
+        return len(VENDORS) + len(self._answered)
+
+
+def _answered(settings: Settings, names: Names) -> dict[str, Catalogue]:
+    """What providers list themselves: names, and nothing of what they cost; Ollama's `:latest` may be left out."""
+    lists = {name: names.served_by(name) for name in settings.providers}
+    return {
+        own_list(name): Catalogue(
+            Model(one, one, one, aliases=(one.removesuffix(":latest"),)) for one in sorted(listed)
+        )
+        for name, listed in lists.items()
+        if listed
+    }
 
 
 @cache
@@ -76,4 +91,5 @@ def price_book(settings: Settings, names: Names, catalogue: Catalogue, images: I
     for provider in settings.providers.values():  # now rather than within a call
         if (vendor := vendor_of(provider)) in VENDORS:
             _list_of(vendor)
-    return PriceBook(catalogue, ShippedLists(), overrides, images, through=_through(settings.aliases, overrides))
+    lists = ShippedLists(_answered(settings, names))
+    return PriceBook(catalogue, lists, overrides, images, through=_through(settings.aliases, overrides))

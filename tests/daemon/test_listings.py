@@ -123,6 +123,25 @@ def test_a_mistyped_name_is_told_the_near_ones_under_a_budget_too(
     assert upstream.calls == []
 
 
+def test_what_a_server_of_ones_own_lists_is_without_a_price_and_what_it_does_not_list_is_not_found(
+    start_daemon: StartDaemon, upstream: Upstream
+) -> None:
+    upstream.models["/oai/v1/models"] = b'{"object":"list","data":[{"id":"house-model"},{"id":"llama9:latest"}]}'
+    daemon = start_daemon(keys=BUDGETED)
+    eventually(lambda: refreshed(daemon, "house-model"))
+    for named, due in (
+        ("oai/house-model", (402, "model_not_priced")),
+        ("oai/llama9", (402, "model_not_priced")),
+        ("oai/gpt-4o", (402, "model_not_priced")),
+        ("oai/house-modle", (404, "model_not_found")),
+    ):
+        reply = daemon.chat(named)
+        assert (reply.status, reply.error["code"]) == due, named
+        assert "give it a `price:` under `models:`" in reply.error["message"].replace("Give", "give")
+    assert "Near it: house-model." in reply.error["message"]
+    assert upstream.calls == []
+
+
 def command(daemon: Daemon, *words: str) -> Any:
     """What a command says, in a terminal of its own."""
     done = typed(daemon.folder, *words, "--json", "--config", str(daemon.folder / "config.yaml"))

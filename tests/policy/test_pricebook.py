@@ -8,7 +8,16 @@ import pytest
 
 from proxy.data import prices_bytes, snapshot_bytes
 from proxy.exchange.pricing import ShippedLists
-from proxy.policy.money.pricebook import FREE, MOCK_PRICE, MOCK_SIZES, Free, PriceBook, PriceOverride, per_token
+from proxy.policy.money.pricebook import (
+    FREE,
+    MOCK_PRICE,
+    MOCK_SIZES,
+    Free,
+    PriceBook,
+    PriceOverride,
+    own_list,
+    per_token,
+)
 from proxy.policy.money.prices import FREE_OF_CHARGE, Override, Price
 from proxy.policy.money.rates import IMAGE_TOKENS, Sizes
 from proxy.policy.names.catalogue import Catalogue, Model
@@ -188,6 +197,28 @@ def test_a_name_no_list_has_is_told_what_is_near_it(provider: Provider, model: s
     prices = PriceBook(LIVE, VENDORS)
     found = prices.near(provider, model)
     assert prices.near(provider, model) is found  # looked for once, not for each call
+    assert (None if found is None else found[:1]) == due
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "due"),
+    [
+        (LOCAL, "house-model", None),
+        (LOCAL, "house-modle", ["house-model"]),
+        (LOCAL, "zzzz", []),
+        (LOCAL, "openai/gpt-4o", None),
+        (OPENAI, "gpt-new", None),
+        (OPENAI, "gpt-4p", ["gpt-4o"]),
+        (OPENROUTER, "house-model", []),
+    ],
+)
+def test_what_a_provider_answers_counts_as_a_list_of_its_names(
+    provider: Provider, model: str, due: list[str] | None
+) -> None:
+    answered = {
+        own_list(name): Catalogue([entry(id_, "")]) for name, id_ in (("local", "house-model"), ("openai", "gpt-new"))
+    }
+    found = PriceBook(LIVE, VENDORS | answered).near(provider, model)
     assert (None if found is None else found[:1]) == due
 
 

@@ -61,10 +61,16 @@ def per_token(usd_per_million: Decimal | None) -> Decimal | None:
     return None if usd_per_million is None else usd_per_million.scaleb(-6)
 
 
+def own_list(provider: str) -> str:
+    """Under which name the lists hold what the provider of this name lists itself."""
+    return f"{provider}/models"
+
+
 class PriceBook:
     """What the catalogue, the vendors' own lists and the operator say. Immutable: a new catalogue makes a new book.
 
     `images` are the models OpenRouter lists as drawing. `direct` holds the lists by vendor ("openai", "mistral"; "mock" for what the mock charges otherwise than usual),
+    and under `own_list` the names that a provider lists itself, which say nothing of prices;
     `overrides` are by alias; `through` says which alias's own price counts where a name leads to a target through it.
     """
 
@@ -149,7 +155,7 @@ class PriceBook:
         return None if self.price(provider, label, model) is not None else self.near(provider, model)
 
     def near(self, provider: Provider, model: str) -> list[str] | None:
-        """The names most like one that no list has; None where a list has it, or the package has none of the provider's."""
+        """The names most like one that no list has; None where a list has it, or there is none of the provider's."""
         asked = (provider.name, model)
         if asked not in self._near:
             _make_room(self._near)
@@ -159,8 +165,11 @@ class PriceBook:
     def _most_like(self, provider: Provider, model: str) -> list[str] | None:
         """It takes a millisecond, which every call of a model without a price would."""
         lists = list(self._lists(provider, model))
+        if (own := self._direct.get(own_list(provider.name))) is not None:
+            lists.append((own, model))
         if (
             not model
+            or (own is not None and (own.get(model) or self._catalogue.find(model)) is not None)
             or PRESET in model
             or not lists
             or provider.kind == "mock"
@@ -168,7 +177,7 @@ class PriceBook:
             or (provider.kind == "openrouter" and self.images.get(model) is not None)
         ):
             return None
-        names, name = next((own for own in lists if own[1] == model), lists[0])
+        names, name = next((each for each in lists if each[1] == model), lists[0])
         return names.near(name)
 
     def label_for(self, target: Target, *names: str | None) -> str:

@@ -32,27 +32,27 @@ class Places:
         "_authors",
         "_catalogue",
         "_direct",
-        "_listed",
         "_listers",
         "_providers",
         "_settings",
         "labels",
+        "listed",
         "openrouter",
     )
 
     def __init__(self, settings: Settings, catalogue: Catalogue, listed: Mapping[str, frozenset[str]]) -> None:
-        """Work out once what every call needs. `labels` are what models only a direct provider lists are called in a plan;
-        `openrouter` is the name of its provider."""
+        """Work out once what every call needs. `labels` are what models only a direct provider lists are called in a plan,
+        `listed` what each of them lists; `openrouter` is the name of its provider."""
         self._settings = settings
         self._providers = settings.providers
         self._catalogue = catalogue
         self.openrouter = next((p.name for p in settings.providers.values() if p.kind == "openrouter"), None)
         self._authors = catalogue.authors.union(FAMILIES.values())
         self._direct = direct_providers(settings.providers)
-        self._listed = {
+        self.listed = {
             name: listed[name] for name, p in settings.providers.items() if p.kind != "openrouter" and name in listed
         }
-        self._listers = _listers(self._listed)
+        self._listers = _listers(self.listed)
         self.labels = frozenset(_way(one, name).slug for name, all_ in self._listers.items() for one in all_)
 
     def reaches(self, slug: str) -> bool:
@@ -60,11 +60,11 @@ class Places:
         if self.openrouter is not None:
             return "/" in slug
         provider = self._direct.get(slug.partition("/")[0])
-        return provider is not None and ":" not in slug and not self._listed.get(provider)
+        return provider is not None and ":" not in slug and not self.listed.get(provider)
 
     def listed_names(self) -> Iterable[str]:
         """Yield what direct providers list, spelled so that it reaches them."""
-        for provider, ids in self._listed.items():
+        for provider, ids in self.listed.items():
             for spelled in sorted(ids):
                 names = (spelled, f"{provider}/{spelled}")
                 reaching = (n for n in names if (way := self.place(n)) and way.target == Target(provider, spelled))
@@ -134,7 +134,7 @@ class Places:
         """Spell a model as its provider does: what it lists is beyond doubt, a vendor drops the author."""
         if provider.kind == "openrouter":
             return spelling.openrouter
-        listed = self._listed.get(provider.name, frozenset())
+        listed = self.listed.get(provider.name, frozenset())
         plain = spelling.authored.partition("/")[2]
         if spelling.sent in listed or (plain not in listed and not serves_bare(provider, spelling.author)):
             return spelling.sent

@@ -129,6 +129,10 @@ class Names:
         """Whether `label` is what a model that a direct provider lists is called in a plan."""
         return label in self._places.labels
 
+    def served_by(self, provider: str) -> frozenset[str]:
+        """What a direct provider lists; nothing where it has not answered."""
+        return self._places.listed.get(provider, frozenset())
+
     def offered(self) -> tuple[str, ...]:
         """Return the names to list: aliases, then the catalogue's, then those only a direct provider has."""
         if not self._offered:
