@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from proxy.stores import asked_quarters, known, label_rollups, ledger, rollups, sums
 from proxy.stores.asked_quarters import Asked
 from proxy.stores.database import connect, engine_for, is_damage, sentence_of, trouble
-from proxy.stores.failures import LedgerDamaged, LedgerReplaced, StoreError
+from proxy.stores.failures import LedgerDamaged, LedgerReplaced, LedgerUnavailable, StoreError
 from proxy.stores.opening import check_before_writing
 from proxy.stores.records import Charge, Record
 from proxy.stores.segments import Position
@@ -85,7 +85,7 @@ class Link:
         try:
             return self.add([record for _, record in batch], end)
         except Exception as error:
-            if isinstance(error, sqlite3.OperationalError) or is_damage(error) or not batch:
+            if isinstance(error, sqlite3.OperationalError | StoreError) or is_damage(error) or not batch:
                 raise
             for single in batch:
                 self._apply_single(*single)
@@ -109,8 +109,11 @@ class Link:
         )
 
     def is_gone(self) -> bool:
-        """Whether the file, or the log beside it, was removed or replaced since it was opened."""
-        return self._file is not None and (_identity(self._path) != self._file or self._has_lost_log())
+        """Whether the file, or the log beside it, was removed or replaced since it was opened, or is out of reach."""
+        try:
+            return self._file is not None and (_identity(self._path) != self._file or self._has_lost_log())
+        except LedgerUnavailable:
+            return True
 
     def _has_lost_log(self) -> bool:
         return self._open is not None and not os.path.exists(f"{self._path}-wal")
@@ -138,14 +141,14 @@ class Link:
         with driver:  # commits, or rolls back
             return work(driver)
 
-    def lost(self, error: Exception) -> str:
-        """Close the connection after `error`, and say what it was."""
+    def lost(self, error: Exception) -> StoreError:
+        """Close the connection after `error`; what it is to whoever asked."""
         if not isinstance(error, LedgerReplaced):
             self.close()
             self._file = self._file if self._was_open else None  # one that was of no use from the start may be replaced
-        if is_damage(error):
-            return str(LedgerDamaged(str(self._path), sentence_of(error)))
-        return str(error) if isinstance(error, StoreError) else sentence_of(error)
+        if isinstance(error, StoreError):
+            return error
+        return trouble(self._path, error) if isinstance(error, sqlite3.Error) else LedgerUnavailable(sentence_of(error))
 
     def close(self) -> None:
         """Give the file back."""
@@ -181,7 +184,7 @@ class Link:
         try:
             self.add([record], position)
         except Exception as error:
-            if isinstance(error, sqlite3.OperationalError) or is_damage(error):
+            if isinstance(error, sqlite3.OperationalError | StoreError) or is_damage(error):
                 raise
             self.rejected += 1
             self.add([], position)
@@ -196,9 +199,11 @@ def _nothing() -> None:
 
 
 def _identity(path: Path) -> tuple[int, int]:
-    """Which file this is, whatever its name."""
+    """Which file this is, whatever its name. Raises `LedgerUnavailable`."""
     try:
         found = os.stat(path)
     except FileNotFoundError:
         return (0, 0)
+    except OSError as error:
+        raise LedgerUnavailable(f"{path}: {error.strerror or error}") from error
     return found.st_dev, found.st_ino

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct
 
-from proxy.stores.database import is_busy, is_damage
+from proxy.stores.database import is_busy
 from proxy.stores.failures import LedgerDamaged, LedgerReplaced
 from proxy.stores.journal import Journal
 from proxy.stores.link import Link, Look
@@ -123,10 +123,8 @@ class Writer:
         wanted, rounds = self._journal.end, self._rounds_begun + 1
         self._hurry.set()
         with self._progress:
-            is_done = self._progress.wait_for(
-                lambda: self._position >= wanted and self._rounds_ended >= rounds, timeout
-            )
-        return is_done and not self._journal.backlog
+            done = self._progress.wait_for(lambda: self._position >= wanted and self._rounds_ended >= rounds, timeout)
+        return done and not self._journal.backlog
 
     def submit(self, work: Callable[[Connection], ResultT]) -> Future[ResultT]:
         """Run `work` in the thread and in a transaction, behind what was appended before."""
@@ -166,17 +164,14 @@ class Writer:
 
     def _round(self, *, is_asked: bool) -> None:
         self._rounds_begun += 1
-        try:
-            self.beside()
-        except Exception as error:  # noqa: BLE001 - the top of a long-lived thread
-            self._tell(f"A bug in Tollkeeper, in what is told of calls: {error!r}")
+        self._guarded(self.beside, "what is told of calls")
         now = time.monotonic()
         if not is_asked and now < self._work_at:
             return
         self._work_at, self._in_one_linger = now + self._rules.linger / 4, 0.0
         if is_asked or now >= self._look_at:
             self._look_at = now + _LOOK_SECONDS
-            self._look()
+            self._guarded(self._look, "the look after the files")
         if self._behind_since is None and self._position < self._journal.end:
             self._behind_since = now
         is_behind = self._behind_since is not None or bool(self._jobs) or self._link.has_unsummed
@@ -184,6 +179,12 @@ class Writer:
         if (has_more or self._is_in_trouble) and (is_asked or now >= self._again_at):
             self._work(is_asked=is_asked)
         self._end_round(self._rounds_begun)
+
+    def _guarded(self, step: Callable[[], object], what: str) -> None:
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001 - the top of a long-lived thread
+            self._tell(f"A bug in Tollkeeper, in {what}: {error!r}")
 
     def _look(self) -> None:
         """Notice files that were removed, and a disk that can be written again."""
@@ -227,8 +228,9 @@ class Writer:
 
     def _failed(self, error: Exception, jobs: list[Job]) -> None:
         self.errors += 1
-        sentence = self._link.lost(error)
-        self.is_unusable = isinstance(error, LedgerReplaced | LedgerDamaged) or is_damage(error)
+        trouble = self._link.lost(error)
+        sentence = str(trouble)
+        self.is_unusable = isinstance(trouble, LedgerReplaced | LedgerDamaged)
         if sentence != self.last_error:
             self._tell(f"The ledger cannot be written; calls go on and the journal keeps what they cost: {sentence}")
         self.last_error = sentence
@@ -236,7 +238,7 @@ class Writer:
         self._again_at = time.monotonic() + self._wait
         for _, future in jobs:
             if not future.done() and future.set_running_or_notify_cancel():
-                future.set_exception(error)
+                future.set_exception(trouble)
 
     def _drain(self, *, is_asked: bool) -> None:
         """Apply all records there are, and see whether the ledger can be written for who asks. Behind a checkpoint, their segments are not needed any more."""
@@ -265,8 +267,7 @@ class Writer:
         return True
 
     def _apply(self, reader: Reader, end: Position) -> None:
-        rejected = self._link.rejected
-        records = iter(reader)
+        rejected, records = self._link.rejected, iter(reader)
         while batch := list(islice(records, _BATCH)):
             self._position = self._link.apply(batch)
         if self._position < end:  # what lies between could not be read, or is not there
@@ -294,7 +295,6 @@ class Writer:
     def _prune(self) -> None:
         """Remove some rows that are too old, once the roll-ups have them; the next round removes more where there are."""
         now, keep_ms = time.monotonic(), self._rules.keep_ms
-        if not self._is_pruning(now):
-            return
-        if not self._link.prune(None if keep_ms is None else int(time.time() * 1000) - keep_ms):
+        before_ms = None if keep_ms is None else int(time.time() * 1000) - keep_ms
+        if self._is_pruning(now) and not self._link.prune(before_ms):
             self._prune_at = now + _PRUNE_SECONDS

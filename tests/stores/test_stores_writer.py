@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from stores_samples import DAY, hold, opened, settled
 
 from proxy.stores.backup import backup
-from proxy.stores.failures import BackupRefused, KeyExists
+from proxy.stores.failures import BackupRefused, KeyExists, LedgerUnavailable
 from proxy.stores.journal import Journal, JournalRules
 from proxy.stores.keys import StoredKey, create_key, list_keys, revoke_key, touch_keys
 from proxy.stores.ledger import position, rows_of, spent
@@ -135,7 +135,7 @@ def test_a_ledger_locked_by_another_process_stops_nobody(store: Store) -> None:
         assert "locked" in store.writer.last_error
         assert store.writer.lag_seconds > 0
         assert store.journal.healthy
-        with pytest.raises(Exception, match="locked"):
+        with pytest.raises(LedgerUnavailable, match="locked"):
             store.writer.submit(list_keys).result(SECONDS)
         other.execute("ROLLBACK")
     assert store.writer.flush(SECONDS)
@@ -158,6 +158,33 @@ def test_a_ledger_that_was_replaced_is_not_written_to_until_it_is_back(store: St
     (tmp_path / "moved.db").replace(store.path)
     assert store.writer.flush(SECONDS)
     assert store.attempts() == 2
+
+
+def test_a_ledger_out_of_reach_is_told_and_written_to_once_it_is_back(store: Store, tmp_path: Path) -> None:
+    store.journal.append(settled("a"))
+    assert store.writer.flush(SECONDS)
+    store.path.rename(tmp_path / "moved.db")
+    store.path.symlink_to(store.path.name)  # of which the system says nothing, as of a folder that may not be read
+    store.journal.append(settled("b"))
+    with pytest.raises(LedgerUnavailable, match="ledger.db: Too many levels of symbolic links"):
+        store.writer.submit(list_keys).result(SECONDS)
+    assert ("ledger.db: Too many levels" in store.writer.last_error, store.writer.is_unusable) == (True, False)
+    (tmp_path / "moved.db").replace(store.path)
+    assert store.writer.flush(SECONDS)
+    assert store.attempts() == 2
+
+
+def test_a_bug_beside_the_ledger_is_told_and_the_ledger_goes_on(store: Store, tmp_path: Path) -> None:
+    def lost() -> None:
+        raise RuntimeError("the loop is closed")
+
+    store.writer.journal_lost = lost
+    store.journal.append(settled("a"))
+    assert store.writer.flush(SECONDS)
+    for path in (tmp_path / "journal").glob("*.log"):
+        path.unlink()
+    assert store.writer.submit(list_keys).result(SECONDS) == []
+    assert any("the loop is closed" in sentence for sentence in store.told)
 
 
 def test_a_ledger_that_is_damaged_while_in_use_is_reported(store: Store) -> None:
