@@ -95,8 +95,10 @@ class Exchange:
             try:
                 latest = await self._try(client, job, attempt)
             except (PolicyError, ModelNotFound) as error:  # the next hold does not fit: the answer there was says more
-                if (onward := past_budget(error.code, attempt, rounds(job, self._rules, time.monotonic()))) is not None:
-                    job.record.fallback, attempt = "budget", onward
+                has_failed, bounds = outcome is not None, rounds(job, self._rules, time.monotonic())
+                if (onward := past_budget(error.code, attempt, bounds, has_failed=has_failed)) is not None:
+                    job.record.fallback = job.record.fallback if has_failed and attempt.target else "budget"
+                    attempt = onward
                     continue
                 if outcome is None:
                     raise

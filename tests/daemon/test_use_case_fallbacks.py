@@ -24,6 +24,7 @@ ENTRY: dict[str, Any] = {"target": "openai/gpt-4o", "fallbacks": ["local/llama3.
 MODELS = {
     "spent": {**ENTRY, "fallback_on": ["budget"]},
     "strict": {**ENTRY, "fallback_on": [402, "budget"]},
+    "chain": {"target": "openai/gpt-4o-mini", "fallbacks": ["openai/o1-pro", "oai/unlisted", "local/llama3.1"]},
     "patient": {**ENTRY, "fallback_on": ["timeout"]},
     "staged": {**ENTRY, "at": {"80%": "openai/gpt-4o-mini", "99%": "local/llama3.1"}, "fallback_on": [503, "budget"]},
 }
@@ -57,6 +58,14 @@ def test_the_budget_decides_who_answers(daemon: Daemon, upstream: Upstream) -> N
     refused = daemon.chat("spent", max_tokens=9000, tollkeeper={"fallback": False})
     assert (refused.status, refused.error["code"]) == (402, "budget_exceeded")
     assert daemon.chat("openai/gpt-4o", max_tokens=9000).status == 402, "a name that says nothing of it is refused"
+
+
+def test_who_stands_in_and_cannot_be_paid_is_passed_over(daemon: Daemon, upstream: Upstream) -> None:
+    """Of the chain's second nothing fits into the cent, of its third nobody knows a price."""
+    upstream.expect(json_reply({"error": {"message": "down"}}, status=503), GOOD)
+    reply = daemon.chat("chain", max_tokens=100)
+    assert told(reply) == (200, "local", "model=llama3.1")
+    assert len(upstream.calls) == 2
 
 
 @pytest.mark.parametrize(

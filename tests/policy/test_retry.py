@@ -246,3 +246,21 @@ def test_a_spent_budget_leads_on_where_the_entry_says_so(
     code: str, attempt: Attempt, rounds: Rounds, onward: Attempt | None
 ) -> None:
     assert past_budget(code, attempt, rounds) == onward
+
+
+@pytest.mark.parametrize(
+    ("code", "attempt", "onward"),
+    [
+        ("budget_exceeded", Attempt(1, 1, 3), Attempt(2, 1, 3)),
+        ("budget_in_flight", Attempt(1, 1, 1), Attempt(2, 1, 1)),
+        ("model_not_priced", Attempt(1, 1, 1), Attempt(2, 1, 1)),
+        ("model_not_found", Attempt(1, 1, 1), Attempt(2, 1, 1)),
+        ("rate_limit_exceeded", Attempt(1, 1, 1), None),
+        ("budget_exceeded", Attempt(2, 1, 1), None),  # nobody stands behind it
+        ("budget_exceeded", Attempt(1, 2, 1), None),  # it was asked before, and what it said says more
+        ("budget_exceeded", Attempt(0, 2, 1), None),
+    ],
+)
+def test_who_stands_in_and_cannot_be_paid_is_passed_over(code: str, attempt: Attempt, onward: Attempt | None) -> None:
+    assert past_budget(code, attempt, Rounds(3, RULES), has_failed=True) == onward
+    assert past_budget(code, attempt, Rounds(3, RULES)) is None

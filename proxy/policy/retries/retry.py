@@ -26,6 +26,7 @@ TIMEOUTS = frozenset({408, 504, 524})
 # what a use case may name beside statuses
 FALLBACK_WORDS = ("unreachable", "timeout", "budget")
 _SPENT = frozenset({"budget_exceeded", "budget_in_flight", "session_budget_exceeded"})
+_NOT_HELD = _SPENT | {"model_not_priced", "model_not_found"}
 
 Trouble = Literal["none", "unhealthy", "unreachable", "stale_connection", "no_answer", "no_event"]
 
@@ -125,10 +126,15 @@ def _same_again(seen: Seen) -> bool:
     return seen.trouble in ("unreachable", "no_event")
 
 
-def past_budget(code: str, attempt: Attempt, rounds: Rounds) -> Attempt | None:
-    """The next target's attempt, where this one was refused with `code` before it was sent and that is to be so."""
+def past_budget(code: str, attempt: Attempt, rounds: Rounds, *, has_failed: bool = False) -> Attempt | None:
+    """The next target's attempt, where this one was refused with `code` before it was sent and that is to be so.
+
+    `has_failed`: a target before it did. One that stands in for it is passed over, whatever the entry names.
+    """
     is_wanted = rounds.elsewhere is not None and "budget" in rounds.elsewhere and code in _SPENT
-    return Attempt(attempt.target + 1, 1, attempt.calls) if is_wanted and attempt.target + 1 < rounds.targets else None
+    is_passed_over = has_failed and attempt.target > 0 and attempt.tries == 1 and code in _NOT_HELD
+    goes_on = (is_wanted or is_passed_over) and attempt.target + 1 < rounds.targets
+    return Attempt(attempt.target + 1, 1, attempt.calls) if goes_on else None
 
 
 def cause_of(seen: Seen) -> str:
