@@ -72,7 +72,7 @@ class JsonTooDeep(CallerError):
 
 
 class RequestTooLarge(CallerError):
-    """The body is over `max_body`, or has more parts than can be read in no time."""
+    """The body is over `max_body`, larger than any may be beside others, or has more parts than can be read in no time."""
 
     status = 413
     code = "request_too_large"

@@ -125,6 +125,18 @@ def test_bodies_are_read_together_up_to_their_ceiling(
     assert ask(daemon, "a", body).status == 200, "what has been read makes room"
 
 
+def test_a_body_that_would_never_fit_is_too_large_and_not_asked_for_again(
+    start_daemon: StartDaemon, upstream: Upstream
+) -> None:
+    daemon = start_daemon(keys=KEYS, max_body_total="1MiB")
+    upstream.expect(json_reply(chat_reply()))
+    assert ask(daemon, "a", json.dumps(chat_body(user="x" * 900_000)).encode()).status == 200
+    refused = ask(daemon, "a", json.dumps(chat_body(user="x" * 1_000_000)).encode())
+    assert (refused.status, refused.error["code"]) == (413, "request_too_large")
+    assert "`max_body_total`" in refused.error["message"]
+    assert (refused.header("x-should-retry"), refused.header("retry-after")) == ("false", None)
+
+
 def _until_refused(connections: list[Connection], number: int) -> tuple[list[Reply], list[Connection]]:
     """The replies of so many that were refused, and those that wait."""
     refused, waiting = [], list(connections)

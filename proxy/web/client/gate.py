@@ -12,7 +12,7 @@ from collections.abc import Awaitable
 
 from aiohttp.web_request import BaseRequest
 
-from proxy.errors import Overloaded
+from proxy.errors import Overloaded, RequestTooLarge
 from proxy.policy.limits.turns import Turns
 from proxy.web.upload import Upload
 
@@ -52,13 +52,13 @@ class Shares:
 
     def grow_to(self, most: int) -> None:
         """There are so many, from now on; or so few."""
-        self.most, self._ample = most, most * 9 // 10
+        self.most, self.ample = most, most * 9 // 10
 
     def take(self, key: str, amount: int = 1) -> bool:
         """Take `amount` more for a key; False, and nothing is taken, where it may not have it."""
         held, after = self._held, self.total + amount
         of_key = held.get(key, 0) + amount
-        if after > self._ample:
+        if after > self.ample:
             holders = len(held) + (key not in held)
             if after > self.most or of_key > self.most // (holders + 1):
                 return False
@@ -150,7 +150,12 @@ class Room:
             self._bodies.give_back(self._key, self._taken)
 
     def grow(self, size: int) -> None:
-        """The body has come to `size` bytes. Raises `Overloaded`."""
+        """The body has come to `size` bytes. Raises `Overloaded`, or `RequestTooLarge` where it would never fit."""
+        if size > self._bodies.ample:
+            allowed = f"{self._bodies.ample / 2**20:.3g} MiB"
+            raise RequestTooLarge(
+                f"The request body is larger than the {allowed} that one may have of `max_body_total`."
+            )
         if not self._bodies.take(self._key, size - self._taken):
             raise Overloaded(
                 "Too much is being sent here at once (`max_body_total`); try again in a moment.",
