@@ -83,7 +83,8 @@ def wish_for(sharing: Sharing | None, call: Call, defaults: Defaults, head: Head
     only_kept = ONLY_IF_CACHED in control
     if not _may_be_alike(call):
         return Wish(bypassed=rules is not None, only_kept=only_kept)
-    if rules is None or zdr or "no-store" in control or not (rules.when == "always" or is_exact(call, defaults)):
+    is_kept = rules is not None and not zdr and "no-store" not in control and not _wants_address(call, defaults)
+    if rules is None or not is_kept or not (rules.when == "always" or is_exact(call, defaults)):
         return Wish(bool(coalesce), bypassed=rules is not None, only_kept=only_kept)
     max_age = _seconds(control.get("max-age"))
     reads = "no-cache" not in control and max_age > 0
@@ -127,6 +128,14 @@ def _may_be_alike(call: Call) -> bool:
     return not ("conversation" in document.values and document.value("conversation")) and not (
         "background" in document.values and document.value("background")
     )
+
+
+def _wants_address(call: Call, defaults: Defaults) -> bool:
+    """Whether pictures are told by addresses, which are good for an hour only. DALL·E does so unasked."""
+    if not call.endpoint.draws:
+        return False
+    asked = _value(call, dict(defaults), "response_format")
+    return bool(asked == "url" or (asked is None and "dall-e" in (call.model or "")))
 
 
 def _value(call: Call, defaults: dict[str, bytes], name: str) -> Any:

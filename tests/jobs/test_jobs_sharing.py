@@ -42,6 +42,7 @@ def config(upstream: Upstream) -> dict[str, Any]:
             "kept": {"target": "openai/gpt-4o", "cache": {"ttl": "1h"}},
             "short": {"target": "openai/gpt-4o", "cache": {"ttl": 4, "when": "always"}},
             "small": {"target": "openai/gpt-4o", "cache": {"when": "always", "max_bytes": 4096}},
+            "draws": {"target": "bytedance-seed/seedream-4.5", "cache": {"ttl": "24h", "when": "always"}},
             "both": {"target": "openai/gpt-4o", "cache": True, "coalesce": True},
         },
         "retries": {"attempts": 1},
@@ -374,6 +375,20 @@ def test_only_a_kept_answer_will_do(daemon: Daemon, upstream: Upstream) -> None:
     others = [(content, "dave"), (body(text="by chance"), "alice"), (body("plain", text="only", seed=1), "bob")]
     assert [refused(one, name) for one, name in others] == ["not_cached"] * 3
     assert len(upstream.calls) == 1
+
+
+def test_pictures_are_given_again_and_addresses_that_end_before_are_not(daemon: Daemon, upstream: Upstream) -> None:
+    drawn = {"created": 1, "data": [{"b64_json": "iVBORw0KGgo=", "media_type": "image/png"}], "usage": {"cost": 0.04}}
+    upstream.expect(*[json_reply(drawn)] * 3)
+
+    def made(**members: str) -> list[str | None]:
+        content = json.dumps({"model": "draws", "prompt": "a toll house", **members}).encode()
+        replies = [post(daemon, content, path="/v1/images/generations") for _ in range(2)]
+        assert [reply.status for reply in replies] == [200, 200]
+        return [reply.header("x-tollkeeper-cache") for reply in replies]
+
+    assert made() == ["miss", "hit"]
+    assert made(response_format="url") == ["bypass", "bypass"]
 
 
 def test_nobody_reads_another_s_answers(daemon: Daemon, upstream: Upstream) -> None:
