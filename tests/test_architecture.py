@@ -53,8 +53,10 @@ DEEPEST = 3
 MOST_LINES_OF_SERVE = 20
 
 # the top of a call, where a bug of ours becomes a 500 and a traceback in the log; the top of the writer's
-# thread, and its one record the tables refuse, which must not hold up the others
-MAY_CATCH_EVERYTHING = frozenset({"web/client/api.py", "web/operator/admin.py", "stores/writer.py", "stores/link.py"})
+# thread, and its one record the tables refuse, which must not hold up the others; nor must one response in the background
+MAY_CATCH_EVERYTHING = frozenset(
+    {"web/client/api.py", "web/operator/admin.py", "stores/writer.py", "stores/link.py", "exchange/background.py"}
+)
 
 # money is counted in integers and Decimals; these names are where it passes through
 MONEY = re.compile(r"policy/money/\w+\.py|stores/\w+\.py")

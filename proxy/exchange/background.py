@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import quote
 
+import structlog
 from msgspec import Struct
 
 from proxy.dialects import DIALECTS, Incoming
@@ -22,6 +23,7 @@ from proxy.errors import ProviderError
 from proxy.exchange.upstream import Upstream
 from proxy.policy.tenants import Accounts
 from proxy.policy.values import Provider
+from proxy.stores.failures import JournalUnwritable
 from proxy.wire.call import Call
 from proxy.wire.endpoints import Endpoint
 from proxy.wire.findings import Findings
@@ -36,6 +38,8 @@ _TICK_SECONDS = 0.01  # a timer may go off this much early
 # Told once: the end as the provider reports it, or None where it will not say; and whether it was ever seen to run.
 # What comes back is to be awaited before the client learns of the end.
 Done = Callable[[Findings | None, bool], Awaitable[None] | None]
+
+log = structlog.get_logger()
 
 _RETRIEVAL = Endpoint("responses", "responses")
 
@@ -62,13 +66,13 @@ class Running(Struct, frozen=True):
 class _Open:
     """One that is asked for. Times are the loop's, in seconds; `due` is infinite while it is being asked."""
 
-    __slots__ = ("done", "due", "provider", "ran", "until", "wait")
+    __slots__ = ("due", "provider", "ran", "told", "until", "wait")
 
-    def __init__(self, running: Running, until: float, done: Done) -> None:
-        self.provider = running.provider
-        self.until = until
-        self.done = done
-        self.ran = running.ran
+    def __init__(self, provider: Provider) -> None:
+        self.provider = provider
+        self.until = -math.inf
+        self.told: list[Done] = []
+        self.ran = False
         self.due = math.inf
         self.wait = FIRST_WAIT_SECONDS
 
@@ -87,9 +91,13 @@ class Background:
         self._task: asyncio.Task[None] | None = None
 
     def keep(self, running: Running, done: Done) -> None:
-        """Ask after 2, 4, 8 … 30 s until it has ended, or its time is up; then a last time."""
+        """Ask after 2, 4, 8 … 30 s until it has ended, or its time is up; then a last time. Where a provider gives two calls
+        the same response, its end is that of both."""
         now = asyncio.get_running_loop().time()
-        entry = self._open[running.key] = _Open(running, now + max(0.0, running.seconds), done)
+        entry = self._open.setdefault(running.key, _Open(running.provider))
+        entry.until = max(entry.until, now + max(0.0, running.seconds))
+        entry.ran = entry.ran or running.ran
+        entry.told.append(done)
         if len(self._homes) >= MOST_HOMES:
             del self._homes[next(iter(self._homes))]
         self._homes[running.tenant, running.response_id] = running.provider.name
@@ -132,7 +140,8 @@ class Background:
 
     def _end(self, key: Key, findings: Findings | None) -> Awaitable[None] | None:
         entry = self._open.pop(key)
-        return entry.done(findings, entry.ran)
+        durable = [wait for done in entry.told if (wait := done(findings, entry.ran)) is not None]
+        return _all_of(durable) if durable else None
 
     def _put_off(self, key: Key, entry: _Open, now: float) -> None:
         """Ask a while from now, but not later than at its deadline."""
@@ -165,19 +174,25 @@ class Background:
         return taken
 
     async def _ask(self, key: Key, entry: _Open) -> None:
-        """Ask once. A 404 is an end that nobody can tell more of; trouble of any other kind may pass."""
+        """Ask once. A 404 is an end that nobody can tell more of; trouble of any other kind may pass. Whatever comes of it,
+        the others are asked for."""
         loop = asyncio.get_running_loop()
         is_last = loop.time() + _TICK_SECONDS >= entry.until
         status, findings = await self._answer(self._asked_of(entry.provider), key[-1])
         if key not in self._open:  # a client's own GET was quicker
             return
-        durable = self.heard(key, findings)
-        if key in self._open and (is_last or status == 404):
-            durable = self._end(key, None)
-        elif key in self._open and entry.due == math.inf:
-            self._put_off(key, entry, loop.time())
-        if durable is not None:
-            await durable
+        try:
+            durable = self.heard(key, findings)
+            if key in self._open and (is_last or status == 404):
+                durable = self._end(key, None)
+            elif key in self._open and entry.due == math.inf:
+                self._put_off(key, entry, loop.time())
+            if durable is not None:
+                await durable
+        except JournalUnwritable:  # no client waits for its end to be on disk, and the journal tells of its trouble
+            return
+        except Exception:
+            log.exception("crashed", response_id=key[-1])
 
     async def _answer(self, provider: Provider, response_id: str) -> tuple[int, Findings]:
         """The status (0: none came), and what the reply says."""
@@ -187,10 +202,13 @@ class Background:
         try:
             async with asyncio.timeout(ASK_SECONDS):
                 answered = await self._upstream.get(provider, call.path, headers)
+            if answered.status == 200:
+                findings.see(answered.body)
         except (ProviderError, TimeoutError):
             return 0, findings
-        if answered.status == 200:
-            findings.see(answered.body)
+        except Exception:
+            log.exception("crashed", response_id=response_id)
+            return 0, findings
         return answered.status, findings
 
     def _asked_of(self, provider: Provider) -> Provider:
@@ -198,6 +216,11 @@ class Background:
         now = self.accounts.find(provider.name, provider.tenant)
         is_same = now is not None and (now.base_url, now.tenant) == (provider.base_url, provider.tenant)
         return now if now is not None and is_same else provider
+
+
+async def _all_of(durable: list[Awaitable[None]]) -> None:
+    for one in durable:
+        await one
 
 
 def _response_id(call: Call) -> str:

@@ -8,12 +8,14 @@ from typing import Any, cast
 
 import pytest
 from harness.clock import run
+from structlog.testing import capture_logs
 
 from proxy.errors import UpstreamUnreachable
 from proxy.exchange.background import LONGEST_WAIT_SECONDS, MOST_AT_ONCE, MOST_HOMES, Background, Running, Watcher
 from proxy.exchange.upstream import Answered, Upstream
 from proxy.policy.tenants import Accounts
 from proxy.policy.values import Provider
+from proxy.stores.failures import JournalUnwritable
 from proxy.wire.call import Call
 from proxy.wire.endpoints import Endpoint
 from proxy.wire.findings import Findings
@@ -47,6 +49,8 @@ class _Provider:
             self._now -= 1
         if not self.status:
             raise UpstreamUnreachable("no answer")
+        if path.endswith("_odd"):
+            raise KeyError("odd")
         return Answered(self.status, None, body(path.rpartition("/")[2], "completed" if at >= self._ends else "queued"))
 
 
@@ -87,6 +91,7 @@ async def until_told(ends: _Ends, number: int) -> float:
     loop = asyncio.get_running_loop()
     began = loop.time()
     while len(ends.told) < number:
+        assert loop.time() - began < 10_000, ends.told
         await asyncio.sleep(0.05)
     return loop.time() - began
 
@@ -222,6 +227,44 @@ def test_where_a_response_lives_is_known_after_its_end_and_forgotten_in_time() -
         assert background.home_of(call("/responses/resp_1"), "") is None
         background.accounts = Accounts({}, {})
         assert background.home_of(call("/responses/other_9"), "") is None
+        await background.close()
+
+    run(work())
+
+
+def test_an_end_that_cannot_be_synced_or_is_not_understood_keeps_nobody_else_waiting() -> None:
+    async def unwritable() -> None:
+        raise JournalUnwritable("EIO")
+
+    def odd(findings: Findings | None, ran: bool) -> None:
+        raise ValueError("odd")
+
+    async def work() -> None:
+        upstream, ends = _Provider(ends=1), _Ends()
+        background = Background(cast("Upstream", upstream), Accounts({}, {}))
+        background.keep(Running(PROVIDER, "resp_1", 3600, ran=True), lambda *_: unwritable())
+        background.keep(Running(PROVIDER, "resp_2", 3600, ran=True), odd)
+        background.keep(Running(PROVIDER, "resp_odd", 20, ran=True), ends)
+        await until_told(ends, 1)
+        assert ends.told == [(None, True)]
+        background.keep(Running(PROVIDER, "resp_3", 3600, ran=True), ends)
+        await until_told(ends, 2)
+        assert ends.told[1:] == [("completed", True)]
+        await background.close()
+
+    with capture_logs() as logged:
+        run(work())
+    assert {(line["event"], line["response_id"]) for line in logged} == {("crashed", "resp_2"), ("crashed", "resp_odd")}
+
+
+def test_two_calls_with_the_same_response_both_hear_of_its_end() -> None:
+    async def work() -> None:
+        ends = _Ends()
+        background = Background(cast("Upstream", _Provider(ends=10)), Accounts({}, {}))
+        for ran in (True, False):
+            background.keep(Running(PROVIDER, "resp_1", 3600, ran=ran), ends)
+        await until_told(ends, 2)
+        assert ends.told == [("completed", True)] * 2
         await background.close()
 
     run(work())
