@@ -15,11 +15,15 @@ from proxy.secret import Secret
 
 _BARE_VARIABLE = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _QUOTES = ('"', "'")
+_KEEPING = ("ledger", "jobs")  # what is older than `keep` is deleted
 
 
 def oddities(tree: Mapping[str, Any], providers: Iterable[Provider], keys: Mapping[str, Secret]) -> Iterator[str]:
     """Yield a sentence for each; `keys` are secrets of callers and operators by what they are called."""
     yield from _bare_variables(tree, ())
+    for section in _KEEPING:
+        if isinstance(kept := tree.get(section), Mapping) and isinstance(kept.get("keep"), int | float):
+            yield f"{section}.keep is a number without a unit, which counts seconds: write it as days, such as 400d"
     secrets = {f"of provider {p.name} ({p.key_source})": p.api_key for p in providers if p.api_key is not None}
     for whose, secret in {**secrets, **keys}.items():
         if _is_quoted(secret.reveal()):

@@ -37,6 +37,11 @@ ODD = [
     ("providers: {vllm: {kind: openai, base_url: 'http://gpu:8000/'}}", "below /v1: http://gpu:8000/v1"),
     ("providers: {lm: {kind: openai, base_url: 'http://[::1]:1234'}}", "below /v1: http://[::1]:1234/v1"),
     ("providers: {lm: {kind: openai, base_url: 'https://host.docker.internal'}}", "https://host.docker.internal/v1"),
+    (
+        "ledger: {keep: 400}\nproviders: {mock: }",
+        "ledger.keep is a number without a unit, which counts seconds: write it as days",
+    ),
+    ("jobs: {keep: 86400.5}\nproviders: {mock: }", "jobs.keep is a number without a unit"),
 ]
 PLAIN = [
     "budgets: [{usd: 1, per: day, alerts: [50%]}]\nalerts: [{url: 'http://x', secret: s}]\nproviders: {mock: }",
@@ -48,6 +53,8 @@ PLAIN = [
     "providers: {a: {kind: openai, base_url: 'http://127.0.0.1:11434/api'}}",
     "providers: {a: {kind: openai, base_url: 'https://api.perplexity.ai'}}",
     "providers: {a: {kind: anthropic, base_url: 'http://127.0.0.1:1'}}",
+    "ledger: {keep: 400d}\njobs: {keep: forever}\nproviders: {mock: }",
+    "ledger: {keep: forever}\nproviders: {mock: }",
 ]
 ENV = {"QUOTED": '"sk-canary"', "KEY": "sk-canary", "DOLLAR": "$HOME"}
 
