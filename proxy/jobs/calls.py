@@ -17,6 +17,7 @@ from proxy.web.client.heads import Head, read_head
 from proxy.web.client.senders import Sender
 from proxy.wire.endpoints import endpoint_for, speaks_anthropic, split_path
 from proxy.wire.headers import PRIORITY
+from proxy.wire.marks import SESSIONS, TAGS
 
 
 class Calls:
@@ -60,8 +61,9 @@ class Calls:
 # what is of the connection, or of the way a call was asked for
 _NOT_KEPT = frozenset({"prefer", "idempotency-key", "content-length", "expect", "host", "x-stainless-read-timeout"})
 
-# a line of a batch has no head of its own
-_OF_A_LINE = (("Content-Type", "application/json"), (PRIORITY, "batch"))
+# a line of a batch has no head of its own, but the marks of its batch
+OF_A_LINE = (("Content-Type", "application/json"), (PRIORITY, "batch"))
+_MARKS = frozenset((TAGS, *SESSIONS))
 
 
 def head_place(job_id: str) -> str:
@@ -72,6 +74,11 @@ def head_place(job_id: str) -> str:
 def kept_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """What is kept of a request's head for a call that is made later."""
     return [(str(name), value) for name, value in headers if name.lower() not in _NOT_KEPT]
+
+
+def marks_among(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The session and the tags of a batch, which are those of each of its lines."""
+    return [(str(name), value) for name, value in headers if name.lower() in _MARKS]
 
 
 def head_text(headers: Iterable[tuple[str, str]]) -> str:
@@ -88,7 +95,7 @@ def head_of_job(job: Job, opened: Callable[[str, str], str]) -> Head:
 
 def head_of_line(url: str) -> Head:
     """The head of a line of a batch for `url`."""
-    return head_for(url, _OF_A_LINE)
+    return head_for(url, OF_A_LINE)
 
 
 def head_for(url: str, headers: Iterable[tuple[str, str]]) -> Head:

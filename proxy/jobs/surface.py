@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from proxy.errors import InvalidValue, NothingThere, UnknownEndpoint
 from proxy.exchange.client import Client
 from proxy.jobs.answering import asked_of, limit_of, send, send_file
+from proxy.jobs.calls import OF_A_LINE, head_place, head_text, marks_among
 from proxy.jobs.lines import ENDPOINTS
 from proxy.jobs.shapes import BATCH_PREFIX, FILE_PREFIX, batch_object, file_object
 from proxy.jobs.taking import Taking
@@ -136,15 +137,17 @@ class Surface(Taking):
         keep = self.limits.keep_seconds
         if new.output_expires_after is not None:
             keep = min(keep, new.output_expires_after.seconds)
+        job_id, marks = new_id(BATCH_PREFIX), marks_among(asked.head.incoming.headers)
+        head = head_text([*marks, *OF_A_LINE])
         job = Job(
-            id=new_id(BATCH_PREFIX),
+            id=job_id,
             key=key,
             endpoint=new.endpoint,
             input_file=file.id,
             window_seconds=24 * _HOURS,
             keep_seconds=keep,
             metadata=dict(new.metadata) if new.metadata is not None else None,
-            head="",
+            head=await self._work.seal(head_place(job_id), head) if marks else "",
             status="validating",
             created_ms=int(time.time() * 1000),
         )

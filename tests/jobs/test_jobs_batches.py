@@ -33,6 +33,7 @@ def config(mock: Mock) -> dict[str, Any]:
             "alice": {"key": ALICE, "models": ["cent", "slow", "openai/*"]},
             "bob": {"key": BOB, "budgets": [{"usd": 0.035, "per": "total"}]},
         },
+        "budgets": [{"usd": 0.025, "per": "total", "for": {"tag": "night"}}],
         "max_body": "64KiB",
         "jobs": {"concurrent": 1, "max_file": "1MiB"},
         "retries": {"first_wait": 0.01},
@@ -114,6 +115,19 @@ def test_a_spent_budget_is_the_answer_of_the_lines_it_did_not_reach(daemon: Daem
     good, bad = results(user, batch.output_file_id), results(user, batch.error_file_id)
     assert (len(good), len(bad), len(mock.bill())) == (3, 3, 3)
     assert {line["response"]["body"]["error"]["code"] for line in bad.values()} == {"budget_exceeded"}
+
+
+def test_the_tags_and_the_session_of_a_batch_are_those_of_its_lines(daemon: Daemon) -> None:
+    """Of the tag's budget two lines at a cent may be had."""
+    user, marks = client(daemon), {"x-tollkeeper-tags": "night,shift", "x-session-id": "ses-batch"}
+    batch = ended(user, begin(user, lines(5, "cent"), extra_headers=marks))
+    assert batch.request_counts is not None and batch.request_counts.completed == 2
+    for line in results(user, batch.error_file_id).values():
+        assert line["response"]["body"]["error"]["code"] == "budget_exceeded"
+    by_session = {row["session"]: row for row in daemon.asked("/analytics/usage?by=session")["rows"]}
+    assert (by_session["ses-batch"]["calls"], by_session["ses-batch"]["cost_usd"]) == (2, "0.020000000000")
+    with pytest.raises(openai.BadRequestError):
+        begin(user, lines(1, "cent"), extra_headers={"x-tollkeeper-tags": "a" * 65})
 
 
 def test_files_and_batches_are_their_key_s_alone(daemon: Daemon) -> None:

@@ -65,9 +65,10 @@ def lines(number: int, model: str, **members: Any) -> bytes:
     )
 
 
-def begin(client: OpenAI, content: bytes) -> Batch:
+def begin(client: OpenAI, content: bytes, **headers: str) -> Batch:
     file = client.files.create(file=("in.jsonl", content), purpose="batch")
-    return client.batches.create(input_file_id=file.id, endpoint=URL, completion_window="24h")
+    told = {name.replace("_", "-"): value for name, value in headers.items()}
+    return client.batches.create(input_file_id=file.id, endpoint=URL, completion_window="24h", extra_headers=told)
 
 
 def until(client: OpenAI, batch: Batch, *states: str) -> Batch:
@@ -94,7 +95,7 @@ def files_there(mock: Mock) -> set[str]:
 def test_a_batch_is_answered_by_the_provider_at_half_the_price(daemon: Daemon, mock: Mock) -> None:
     client, others = user(daemon), files_there(mock)
     before = len(mock.bill()), usage(daemon, ALICE)
-    batch = until(client, begin(client, lines(5, "cheap")))
+    batch = until(client, begin(client, lines(5, "cheap"), x_session_id="ses-batch"))
     assert batch.status == "completed" and batch.request_counts is not None
     assert (batch.request_counts.total, batch.request_counts.completed) == (5, 5)
     found = answers(client, batch.output_file_id)
@@ -108,6 +109,8 @@ def test_a_batch_is_answered_by_the_provider_at_half_the_price(daemon: Daemon, m
     assert after["calls"] == before[1]["calls"] + 5
     assert Decimal(after["cost_usd"]) - Decimal(before[1]["cost_usd"]) == half
     assert Decimal(after["saved_usd"]) - Decimal(before[1]["saved_usd"]) == half
+    by_session = {row["session"]: row for row in daemon.asked("/analytics/usage?by=session")["rows"]}
+    assert Decimal(by_session["ses-batch"]["cost_usd"]) == half
     assert provider(mock).batches.retrieve(told["provider_batch_id"]).status == "completed"
     assert files_there(mock) <= others, "what was put there for it is gone"
 
