@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
@@ -26,6 +27,8 @@ from proxy.policy.money.quote import Unbounded
 from proxy.policy.tenants import is_own
 from proxy.policy.values import Caller
 from proxy.wire.call import Call
+
+_NAME = re.compile(r"[\w./:@~+-]{1,120}", re.ASCII)
 
 
 def exceeded(verdict: Verdict, amount: int, caller: Caller) -> PolicyError:
@@ -91,8 +94,8 @@ def unbounded(call: Call, model: str, why: Unbounded) -> PolicyError | ModelNotF
     """Nothing bounds what the call may cost."""
     if why.by == "tool":
         return ModelNotPriced(
-            f"A budget applies to this call, and what the tool `{why.tool}` may cost cannot be bounded. Leave the tool out, or "
-            "set `budget_policy: {unpriced: allow}`.",
+            f"A budget applies to this call, and what {_shown(why.tool, 'one of its tools', 'the tool ')} may cost cannot be "
+            "bounded. Leave the tool out, or set `budget_policy: {unpriced: allow}`.",
             param="tools",
         )
     if why.by == "endpoint":
@@ -108,8 +111,8 @@ def unbounded(call: Call, model: str, why: Unbounded) -> PolicyError | ModelNotF
     if why.by == "request":
         return ModelNotPriced(
             "A budget applies to this call, and what it may cost cannot be bounded: the number of answers is no number, "
-            f"or `{model}` has no price of this kind of input or output. Set `budget_policy: {{unpriced: allow}}` to let "
-            "it go.",
+            f"or {_shown(model)} has no price of this kind of input or output. Set `budget_policy: {{unpriced: allow}}` to "
+            "let it go.",
             param="model",
         )
     return _unpriced(call, model, why)
@@ -126,10 +129,15 @@ def _unpriced(call: Call, model: str, why: Unbounded) -> PolicyError | ModelNotF
             param="model",
         )
     return ModelNotPriced(
-        f"A budget applies to this call, and no list has a price of `{why.model or model}`. Give it a `price:` under `models:` in the "
-        "configuration, or set `budget_policy: {unpriced: allow}`.",
+        f"A budget applies to this call, and no list has a price of {_shown(why.model or model)}. Give it a `price:` under "
+        "`models:` in the configuration, or set `budget_policy: {unpriced: allow}`.",
         param="model",
     )
+
+
+def _shown(name: str, otherwise: str = "this model", kind: str = "") -> str:
+    """Named where it has the shape of a name: errors repeat nothing else of a request."""
+    return f"{kind}`{name}`" if _NAME.fullmatch(name) else otherwise
 
 
 def unlisted(near: Iterable[str], unasked: str = "") -> ModelNotFound:

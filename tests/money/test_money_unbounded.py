@@ -36,6 +36,24 @@ def config(upstream: Upstream) -> dict[str, Any]:
     }
 
 
+@pytest.mark.parametrize("odd", ["two words", "<b>", "line\nbreak", "a b" * 100, "cl\u00e9"])
+def test_a_refusal_repeats_nothing_of_a_request_but_names(
+    start_daemon: StartToll, upstream: Upstream, odd: str
+) -> None:
+    daemon = start_daemon(**config(upstream))
+    tools = [{"type": odd}]
+    for body, said in (
+        ({"model": f"oai/{odd}", "input": "x"}, "no list has a price of this model."),
+        ({"model": "m", "input": "x", "tools": tools}, "what one of its tools may cost"),
+    ):
+        refused = daemon.post("/v1/responses", body)
+        assert (refused.status, refused.error["code"]) == (402, "model_not_priced")
+        assert said in refused.error["message"]
+        assert odd not in refused.error["message"]
+    named = daemon.post("/v1/responses", {"model": "m", "input": "x", "tools": [{"type": "rover_20300101"}]})
+    assert "the tool `rover_20300101`" in named.error["message"]
+
+
 def test_codex_passes_with_all_its_tools(start_daemon: StartToll, upstream: Upstream) -> None:
     daemon = start_daemon(**config(upstream))
     upstream.expect(json_reply(chat_reply()))
