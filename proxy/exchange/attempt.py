@@ -255,6 +255,8 @@ def end(outcome: Reply | Failure, record: Record) -> None:
         record.served = findings.served_model
         if not outcome.is_good or outcome.broken_by is not None:
             _note_trouble(outcome, record)
+        if outcome.interpreter is not None:
+            outcome.interpreter.close()
     outcome.close()
 
 

@@ -221,8 +221,6 @@ class Client(Struct, eq=False):
         self.rest()
         self.keeps = False
         if self.gone:
-            if self.kept is not None:
-                self.kept.discard()
             return
         if not self._says_events or (self._reader and not self._reader.at_boundary):
             self.connection.hang_up(0)
@@ -257,6 +255,8 @@ class Client(Struct, eq=False):
         """The call has ended."""
         if self._is_watched:
             self.deadlines.forget(self)
+        if self.kept is not None:
+            self.kept.discard()
         for taker in self.takers:
             taker.ended()
 

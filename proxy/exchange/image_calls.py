@@ -136,6 +136,11 @@ class ImageInterpreter:
     def note(self) -> None:
         """Nothing is to be kept of pictures."""
 
+    def close(self) -> None:
+        """The call is over: a picture that is not whole is not kept."""
+        if self._shelf is not None:
+            self._shelf.discard()
+
     def last_words(self, _: Shape, error: ProxyError) -> bytes:
         """An error of ours that ends the client's stream."""
         fault = Fault(error.message, error.status, error.code, error.error_type, error.param)

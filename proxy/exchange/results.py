@@ -182,6 +182,7 @@ class Shelf:
         self._number = 0
         self._writing: Writing | None = None
         self._left = b""
+        self._is_over = False
 
     def open(self, number: int) -> None:
         """A picture begins. Raises `LocalError`."""
@@ -190,6 +191,8 @@ class Shelf:
             self._writing = self._results.begin(f"{self._name}.{number}", self._key, PICTURE_SECONDS)
         except (OSError, StoreError) as error:
             raise _unwritable(error) from None
+        if self._is_over:  # a thread was still at it
+            self.discard()
 
     def write(self, text: bytes) -> None:
         """More of it. Raises `LocalError`, `UpstreamBadResponse` for what is no base64."""
@@ -213,7 +216,16 @@ class Shelf:
             self._writing.close()
         except OSError as error:
             raise _unwritable(error) from None
+        self._writing = None
         return f"{self._root}/tollkeeper/results/{self._name}/{self._number}"
+
+    def discard(self) -> None:
+        """The call is over: what is not whole is not kept."""
+        self._is_over = True
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            with contextlib.suppress(OSError):
+                writing.discard()
 
 
 def _unwritable(error: OSError | StoreError) -> LocalError:

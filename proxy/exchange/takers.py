@@ -15,7 +15,7 @@ class Kept(Protocol):
         """It was complete."""
 
     def discard(self) -> None:
-        """It broke off."""
+        """The call is over: what was not complete broke off."""
 
 
 class Taker(Protocol):

@@ -71,6 +71,9 @@ class Interpreter:
         """What the client's stream ends on."""
         return self._noted(self._bridge.finish())
 
+    def close(self) -> None:
+        """The call is over; nothing was begun that it would leave behind."""
+
     def _noted(self, told: bytes) -> bytes:
         """Before the client hears of the end, what it cannot carry is kept: its next call may come at once."""
         if self._bridge.ended and not self._told:

@@ -6,6 +6,7 @@ changed or taken from another file do not open. How long the file is, whoever ke
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -71,7 +72,8 @@ class SealedWriter:
 
     def drop(self) -> None:
         """It is not wanted after all."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # what a full disk did not take
+            self._file.close()
         self._unfinished.unlink(missing_ok=True)
 
     def _seal(self, frame: bytes) -> None:

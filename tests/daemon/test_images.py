@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +16,8 @@ from harness.commands import typed
 from harness.daemon import Daemon
 from harness.http import Reply
 from harness.setting import CLIENT_KEY, config_for
-from harness.steps import hang, json_reply, then, wait_at
+from harness.steps import close, hang, head, json_reply, say, then, wait_at
+from harness.surroundings import PATIENCE_SECONDS
 from harness.upstream import Upstream
 
 FLUX = "black-forest-labs/flux.2-pro"
@@ -62,6 +64,42 @@ def test_a_picture_whose_client_left_waits_for_it(daemon: Daemon, upstream: Upst
     kept = daemon.ask("GET", f"/tollkeeper/results/{line['request_id']}")
     assert (kept.status, kept.header("content-type")) == (200, "application/json")
     assert json.loads(kept.body)["data"] == [{"b64_json": PICTURE}]
+
+
+HALF = json.dumps(drawn(data=[{"b64_json": PICTURE * 1000}])).encode()[:2_000_000]  # more than is waited for
+BEGUN = say(head(200, [("Content-Type", "application/json"), ("Content-Length", "3000000")]) + HALF)
+
+
+def test_a_picture_that_breaks_off_leaves_nothing_at_its_address(upstream: Upstream, tmp_path: Path) -> None:
+    with Daemon(config_for(upstream), tmp_path, key=CLIENT_KEY) as daemon:
+        upstream.expect(then(BEGUN, close), path="/images")
+        reply = daemon.post("/v1/images/generations", {**ASKED, "response_format": "url"})
+        assert reply.status == 200 and reply.body.endswith(b'"data":['), "a picture had begun"
+        daemon.wait_for_log(lambda line: line.get("error") == "upstream_reset")
+        assert kept_in(tmp_path) == []
+
+
+def test_a_picture_whose_client_left_and_that_a_stop_cuts_leaves_nothing(upstream: Upstream, tmp_path: Path) -> None:
+    config = {**config_for(upstream), "shutdown": {"drain": 0}}
+    with Daemon(config, tmp_path, key=CLIENT_KEY) as daemon:
+        gate = upstream.gate()
+        upstream.expect(then(wait_at(gate), BEGUN, hang), path="/images")
+        connection = daemon.connect()
+        body = json.dumps(ASKED).encode()
+        connection.send(daemon.request("POST", "/v1/images/generations", [("Content-Type", "application/json")], body))
+        upstream.wait_for_calls(1)
+        connection.reset()
+        assert daemon.ask("GET", "/healthz").status == 200  # it has heard of that by now
+        gate.open()
+        until = time.monotonic() + PATIENCE_SECONDS
+        while not kept_in(tmp_path):
+            assert time.monotonic() < until
+        assert daemon.stop() == 0
+        assert kept_in(tmp_path) == []
+
+
+def kept_in(folder: Path) -> list[str]:
+    return [path.name for path in (folder / "state" / "results").glob("*")]
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 529])
