@@ -12,6 +12,7 @@ import heapq
 import math
 import random
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -23,7 +24,6 @@ from proxy.errors import ProviderError
 from proxy.exchange.upstream import Upstream
 from proxy.policy.tenants import Accounts
 from proxy.policy.values import Provider
-from proxy.stores.failures import JournalUnwritable
 from proxy.wire.call import Call
 from proxy.wire.endpoints import Endpoint
 from proxy.wire.findings import Findings
@@ -36,8 +36,9 @@ MOST_HOMES = 10_000
 _TICK_SECONDS = 0.01  # a timer may go off this much early
 
 # Told once: the end as the provider reports it, or None where it will not say; and whether it was ever seen to run.
-# What comes back is to be awaited before the client learns of the end.
-Done = Callable[[Findings | None, bool], Awaitable[None] | None]
+# What comes back waits until that is on disk: called, and awaited, before a client learns of the end.
+OnDisk = Callable[[], Awaitable[None]]
+Done = Callable[[Findings | None, bool], OnDisk | None]
 
 log = structlog.get_logger()
 
@@ -120,7 +121,7 @@ class Background:
         home = self._homes.get((tenant, _response_id(call))) if call.endpoint.name == "responses" else None
         return home if home in self.accounts.providers else None
 
-    def heard(self, key: Key, findings: Findings) -> Awaitable[None] | None:
+    def heard(self, key: Key, findings: Findings) -> OnDisk | None:
         """A reply has told how the response stands, to whomever."""
         entry = self._open.get(key)
         if entry is None or findings.generation_id != key[-1]:
@@ -138,10 +139,10 @@ class Background:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def _end(self, key: Key, findings: Findings | None) -> Awaitable[None] | None:
+    def _end(self, key: Key, findings: Findings | None) -> OnDisk | None:
         entry = self._open.pop(key)
         durable = [wait for done in entry.told if (wait := done(findings, entry.ran)) is not None]
-        return _all_of(durable) if durable else None
+        return partial(_all_of, durable) if durable else None
 
     def _put_off(self, key: Key, entry: _Open, now: float) -> None:
         """Ask a while from now, but not later than at its deadline."""
@@ -188,9 +189,7 @@ class Background:
             elif key in self._open and entry.due == math.inf:
                 self._put_off(key, entry, loop.time())
             if durable is not None:
-                await durable
-        except JournalUnwritable:  # no client waits for its end to be on disk, and the journal tells of its trouble
-            return
+                await durable()
         except Exception:
             log.exception("crashed", response_id=key[-1])
 
@@ -218,9 +217,9 @@ class Background:
         return now if now is not None and is_same else provider
 
 
-async def _all_of(durable: list[Awaitable[None]]) -> None:
+async def _all_of(durable: list[OnDisk]) -> None:
     for one in durable:
-        await one
+        await one()
 
 
 def _response_id(call: Call) -> str:
@@ -244,7 +243,7 @@ class Watcher:
     def afford(self, findings: Findings) -> None:
         """What it tells of was held for by another call."""
 
-    def resolve(self, outcome: Any, provider: Provider) -> Awaitable[None] | None:
+    def resolve(self, outcome: Any, provider: Provider) -> OnDisk | None:
         """The reply has come, or all of it that will."""
         findings: Findings | None = outcome.findings
         if findings is None or outcome.judged_status >= 400:

@@ -6,13 +6,14 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
 
 from proxy.errors import BudgetExceeded
-from proxy.exchange.background import Background
+from proxy.exchange.background import Background, OnDisk
 from proxy.exchange.lookup import Lookups
 from proxy.exchange.reckoning import corrected, keep_open, reckoned, running_on, so_far_pusd
 from proxy.exchange.refusals import outgrown
@@ -28,6 +29,7 @@ from proxy.policy.values import Provider
 from proxy.stores.failures import JournalUnwritable
 from proxy.stores.journal import Journal
 from proxy.stores.records import Begun, Charge, Hold, Row, Settled, Voided
+from proxy.stores.segments import Position
 from proxy.wire.findings import Findings
 from proxy.wire.usage import NO_USAGE, Usage
 
@@ -66,9 +68,9 @@ class Accounting(Struct, frozen=True):
         doubts: tuple[str, ...] = (),
         tools: ToolUse | None = None,
         is_final: bool = True,
-    ) -> tuple[Booked, Awaitable[None] | None]:
-        """Resolve the hold of a row: memory, then the journal; and tell, where the cost `is_final`. What comes back second is to
-        be awaited before the client learns of it: that it is on disk."""
+    ) -> tuple[Booked, OnDisk | None]:
+        """Resolve the hold of a row: memory, then the journal; and tell, where the cost `is_final`. What comes back second waits
+        until that is on disk: called, and awaited, before the client learns of it."""
         booked, durable, journal = (row, doubts, self.books.settle(row.id, row.cost_pusd) or 0), None, self.journal
         if row.source == "none":
             journal.soon(Voided(row))
@@ -78,13 +80,18 @@ class Accounting(Struct, frozen=True):
             journal.refused.pop(row.id, None)
         if self.waits:
             journal.flush()
-            durable = journal.durable(journal.end)
+            durable = partial(self._on_disk, journal.end)
         if self.queue.line.waiting:
             self.queue.look_again()
         if is_final:
             for hear in self.resolved:
                 hear(booked)
         return booked, durable
+
+    async def _on_disk(self, position: Position) -> None:
+        """Where that cannot be, the client has its answer all the same, which is paid for."""
+        with contextlib.suppress(JournalUnwritable):
+            await self.journal.durable(position)
 
 
 _REPORTED: Source = "reported"
@@ -94,7 +101,7 @@ class Held(Struct, eq=False):
     """A hold that is under way, first in memory alone. `maximum` is the output limit it was lowered to.
 
     `look_at`: at how many tokens of output `afford` has something to say. `is_over`: it is settled, and all have heard of it.
-    `waits`: it is to be on disk before the request goes out. `is_closed`: it is settled, or left to others. `tools`: which of
+    `waits`: it is to be on disk before the request goes out. `is_written`, `is_sent`: so far it came. `is_closed`: it is settled, or left to others. `tools`: which of
     those that its request defined were called.
     """
 
@@ -106,6 +113,7 @@ class Held(Struct, eq=False):
     look_at: int | None = None
     is_over: bool = False
     is_written: bool = False
+    is_sent: bool = False
     is_closed: bool = False
     tools: ToolUse | None = None
     _begun: bool = False
@@ -121,8 +129,16 @@ class Held(Struct, eq=False):
     def sending(self) -> None:
         """See to it that it is written, in the step in which the request goes out. Raises `JournalUnwritable` where the call may
         cost anything."""
-        if self.is_written or self.is_closed:
+        if self.is_closed:
             return
+        if not self.is_written:
+            self._write()
+        self.is_sent = True
+        times = self.job.record.times
+        if times.opened_at is None:  # over a connection that stood, it begins with that
+            times.sent_at = time.monotonic()
+
+    def _write(self) -> None:
         journal = self.terms.accounting.journal
         if journal.turn:
             journal.flush()
@@ -130,14 +146,11 @@ class Held(Struct, eq=False):
         if error is not None and not self.terms.is_free:
             raise error
         self.is_written = error is None
-        times = self.job.record.times
-        if times.opened_at is None:  # over a connection that stood, it begins with that
-            times.sent_at = time.monotonic()
 
     async def durable(self) -> None:
-        """Write it down, and wait until it is on disk."""
+        """Write it down, and wait until it is on disk. Raises `JournalUnwritable` as `sending` does."""
         self.note()
-        self.sending()
+        self._write()
         if self.is_written:
             await self.terms.accounting.journal.durable(self.terms.accounting.journal.end)
 
@@ -191,9 +204,9 @@ class Held(Struct, eq=False):
         """At how many tokens to look again: half of what the hold still pays for, and one more token at least."""
         return counted + max(1, (self.hold.amount_pusd - so_far_pusd) // self.terms.token_pusd // 2)
 
-    def resolve(self, outcome: Reply | Failure, provider: Provider) -> Awaitable[None] | None:
+    def resolve(self, outcome: Reply | Failure, provider: Provider) -> OnDisk | None:
         """Settle, once: have it charged and written down. All hear of it now where nothing comes behind that could tell of
-        another cost. Synchronous; what comes back (with `fsync: always`) is to be awaited before the call ends."""
+        another cost. Synchronous; what comes back (with `fsync: always`) is to be called and awaited before the call ends."""
         if self.is_closed:
             return None
         terms, findings = self.terms, outcome.findings

@@ -149,12 +149,13 @@ class Connection(asyncio.Protocol):
             raise
 
     def send(self, method: str, head: bytes, pieces: Pieces, due: Due | None = None) -> Pieces:
-        """Send a request, of which `head` is all but the length of the body and the blank line. Raises `Broken`.
+        """Send a request, of which `head` is all but the length of the body and the blank line. Raises `Stale` where the
+        connection was lost while we waited to.
 
         What is small goes out in one, in this turn of the loop; what comes back is still to be sent (`upload`).
         """
         if self.lost:
-            raise Broken
+            raise Stale
         size = sum(map(len, pieces))
         framing = b"Content-Length: %d\r\n\r\n" % size if size or method in _WITH_LENGTH else b"\r\n"
         is_small = size < JOIN_BELOW_BYTES

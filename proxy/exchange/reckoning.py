@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
 
-from proxy.exchange.background import Running
+from proxy.exchange.background import OnDisk, Running
 from proxy.exchange.lookup import Lookups
 from proxy.exchange.rows import paid
 from proxy.policy.money.settlement import NOTHING, Ending, Prices, Settlement, has_failed, is_worth_asking, settle
@@ -88,7 +87,7 @@ class Unfinished(Struct, frozen=True):
     row: Row
     prices: Prices
 
-    def ended(self, accounting: Accounting, findings: Findings | None, *, ran: bool) -> Awaitable[None] | None:
+    def ended(self, accounting: Accounting, findings: Findings | None, *, ran: bool) -> OnDisk | None:
         """Settle by what the provider says of the end, at the hold where it says nothing.
 
         `ran`: it may have run, so that one cancelled without a word about its usage is not known to be free.
@@ -189,8 +188,8 @@ def _usage(held: Held, outcome: Reply | Failure, findings: Findings | None) -> U
 
 
 def _trouble(held: Held, outcome: Reply | Failure) -> Trouble:
-    """What kept an answer away; what was never written down was never sent."""
-    return outcome.trouble if held.is_written or held.terms.is_free else "unreachable"
+    """What kept an answer away."""
+    return outcome.trouble if held.is_sent else "unreachable"
 
 
 def _prices_of(held: Held, findings: Findings | None) -> Prices:

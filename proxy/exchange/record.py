@@ -81,7 +81,9 @@ class Entry(Struct, frozen=True, gc=False, omit_defaults=False):
 
 
 class Held(Protocol):
-    """The hold of the attempt under way."""
+    """The hold of the attempt under way; `is_sent`: bytes of its request have gone out."""
+
+    is_sent: bool
 
     def so_far_pusd(self, findings: Findings) -> int:
         """What it would cost if it ended now."""
@@ -152,6 +154,8 @@ class Record(Struct, eq=False):
     def closing_stops_billing(self) -> bool:
         """Whether to give up now ends what the call costs; where nothing is under way, nothing can be billed."""
         if self.asked_of is None or self.target is None or self.findings is None:
+            return True
+        if self.held is not None and not self.held.is_sent:
             return True
         served_by = self.findings.served_by or ("" if self.findings.events else None)
         return closing_stops_billing(Serving(self.asked_of, self.target.model, served_by), streamed=self.stream)

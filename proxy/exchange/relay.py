@@ -52,7 +52,7 @@ async def relay(client: Client, reply: Reply, record: Record, headers: bytes) ->
         reply.show(None)
     record.phase = "done"
     if (durable := reply.settle()) is not None:
-        await durable
+        await durable()
     if reply.interpreter is not None:
         client.say(reply.interpreter.finish())
     client.end()
@@ -80,7 +80,7 @@ async def _pass_events(client: Client, reply: Reply, record: Record, timeout: Ti
             is_complete = findings.complete
             record.phase = "done" if is_complete else record.phase
             if findings.terminal and (durable := reply.settle()) is not None:
-                await durable
+                await durable()
             client.say(ready)
             if client.is_slow:
                 await _room(client, timeout)
@@ -164,7 +164,7 @@ async def _pass_bytes(client: Client, reply: Reply, record: Record, timeout: Tim
         if left == 0:
             reply.end()
             if (durable := reply.settle()) is not None:
-                await durable
+                await durable()
         client.say(chunk)
         if client.is_slow:
             await _room(client, timeout)

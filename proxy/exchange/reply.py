@@ -28,7 +28,7 @@ from proxy.wire.reader import StreamReader
 from proxy.wire.reply_head import ReplyHead
 
 if TYPE_CHECKING:
-    from proxy.exchange.background import Watcher
+    from proxy.exchange.background import OnDisk, Watcher
     from proxy.exchange.held import Held
     from proxy.exchange.image_calls import ImageInterpreter
     from proxy.exchange.translating import Interpreter
@@ -252,8 +252,8 @@ class Reply(Struct, eq=False):
             return self.findings.terminal or (self.ended and self.findings.complete)
         return self.whole or self.ended
 
-    def settle(self) -> Awaitable[None] | None:
-        """Settle the attempt, before what ends the call goes out; what comes back is to be awaited before that."""
+    def settle(self) -> OnDisk | None:
+        """Settle the attempt, before what ends the call goes out; what comes back is to be called and awaited before that."""
         return None if self.settler is None else self.settler.resolve(self, self.provider)
 
     def close(self) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 from msgspec.structs import replace
 
@@ -52,8 +51,6 @@ from proxy.stores.failures import JournalUnwritable
 from proxy.translate.values import Protocol
 from proxy.wire.endpoints import Shape
 from proxy.wire.findings import Findings
-
-Made = TypeVar("Made")
 
 
 class Exchange:
@@ -120,7 +117,7 @@ class Exchange:
         if not is_good:
             fill_empty_error(reply, job)
         if reply.whole and (durable := reply.settle()) is not None:
-            await durable
+            await durable()
         if record.client_left is not None or not (is_good or (reply.status < 400 and reply.interpreter is None)):
             await self._see(reply, job, client)
         if job.leave is not None or job.rank == BATCH or job.course is not None:
@@ -194,28 +191,31 @@ class Exchange:
 
     async def _send(self, client: Client, job: Job, attempt: Attempt, held: Held | None, way: Said) -> Reply | Failure:
         """Send under a hold. Whatever happens, the hold is resolved: by the outcome's end, or here."""
-        record, times, route = job.record, job.record.times, job.route
+        record, times, route, shape = job.record, job.record.times, job.route, job.call.endpoint.shape
         assert route is not None
         provider = route.provider
         interpreter: Interpreter | ImageInterpreter | None = None
-        if way is None:
-            (request, pieces), shape = prepare(job, attempt, self.maximum(job, held, attempt)), job.call.endpoint.shape
-        else:
-            request, shape, interpreter = await self._translate(job, attempt, held, way)
-            request.is_anew, pieces = attempt.resent, request.pieces
+        try:
+            if way is None:
+                request, pieces = prepare(job, attempt, self.maximum(job, held, attempt))
+            else:
+                request, shape, interpreter = await self._translate(job, attempt, held, way)
+                request.is_anew, pieces = attempt.resent, request.pieces
+        except BaseException:
+            if held is not None:
+                held.withdraw()
+            raise
         record.calls += 1
         record.phase, times.sent_at, times.opened_at = "sent", time.monotonic(), None
         record.findings = Findings(shape)
         record.held, record.asked_of = held, provider
         try:
             outcome = await self.upstream.send(job, request, pieces, held, client)
-        except JournalUnwritable:
-            record.calls -= 1
-            if held is not None:
+        except BaseException as error:
+            if held is not None and isinstance(error, JournalUnwritable) and not held.is_written:
+                record.calls -= 1
                 held.withdraw()
-            raise
-        except BaseException:
-            if held is not None:
+            elif held is not None:
                 held.resolve(abandoned(provider), provider)
                 held.close()
             raise
@@ -232,26 +232,17 @@ class Exchange:
     async def _translate(
         self, job: Job, attempt: Attempt, held: Held | None, way: Protocol | Literal["pictures"]
     ) -> tuple[UpstreamRequest, Shape, Interpreter | ImageInterpreter]:
-        """The request of an attempt in another protocol. Raises `CallerError`s; then there is no hold any more."""
+        """The request of an attempt in another protocol, made beside the loop. Raises `CallerError`s."""
         spoken_apis, target, size = self.spoken_apis, job.plan.targets[attempt.target], len(job.call.body)
         provider = self.routes.provider_of(job, target)
         if way == "pictures":
-            return await self._under(held, size, translate_images, (job, provider, spoken_apis.results))
+            return await self.off_loop(size, translate_images, job, provider, spoken_apis.results)
         prices, rules = self.admission.prices, self.admission.rules
         largest, assumed = prices.sizes(provider, target.model).max_output, rules.unknown_maximum
         options = TranslationOptions(
             way, self.maximum(job, held, attempt), largest, assumed, spoken_apis.lossy_for(job.caller)
         )
-        return await self._under(held, size, translate, (job, attempt, provider, options, spoken_apis.kept))
-
-    async def _under(self, held: Held | None, size: int, make: Callable[..., Made], about: tuple[Any, ...]) -> Made:
-        """Make a request beside the loop. Where that fails, there is no hold any more."""
-        try:
-            return await self.off_loop(size, make, *about)
-        except BaseException:
-            if held is not None:
-                held.withdraw()
-            raise
+        return await self.off_loop(size, translate, job, attempt, provider, options, spoken_apis.kept)
 
     def _judge(self, outcome: Reply | Failure, job: Job, attempt: Attempt) -> Stop | Again:
         if job.is_answered:

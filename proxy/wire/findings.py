@@ -172,6 +172,12 @@ class Findings(Struct, eq=False):
         self.generation_id, self.served_model, self.served_by = reply.id, reply.model, reply.provider
         self._tier = reply.service_tier
 
+    def see_rest(self, data: bytes) -> None:
+        """Read a large event, which was counted as it began, at its end."""
+        self.events -= 1
+        self._usage_as_of = -1
+        self.see(data)
+
     def see(self, data: bytes) -> None:
         """Read the data of one event, or a whole JSON reply. Anything unreadable counts as so many bytes of output."""
         self.events += 1

@@ -92,8 +92,7 @@ class StreamReader:
             large, *events = split_events(ready)
             self._skim(large, begins=False)
             if self._large is not None and (data := data_of(self._large.take_rest())):
-                self.findings.events -= 1  # it was counted as it began
-                self.findings.see(data)
+                self.findings.see_rest(data)
             return large + self._read(b"".join(events))
         return self._read(ready) if ready else ready
 

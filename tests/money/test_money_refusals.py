@@ -9,6 +9,7 @@ from typing import Any
 from harness.commands import typed
 from harness.crowd import crowd
 from harness.daemon import Daemon
+from harness.mock import Mock
 from money_books import StartToll, ask, books_of, eventually, priced
 
 REFUSED = 600
@@ -67,3 +68,16 @@ def test_a_flood_without_a_key_writes_nothing(start_toll: StartToll, tmp_path: P
     assert daemon.stop() == 0
     assert journal_bytes(daemon) == before
     assert books_of(daemon).refused == []
+
+
+def test_what_cannot_be_made_ready_to_send_holds_nothing(start_toll: StartToll, mock: Mock) -> None:
+    """A member that stands twice where only the flag for usage is looked for: after the hold, before a byte."""
+    own = {"own": mock.provider("openai")}
+    daemon = start_toll(alice={"budgets": CENT}, providers=own, models={"m": priced("own/mock/echo", 90)})
+    body = json.dumps(ask("m", stream=True, stream_options={"a": 1})).replace('{"a": 1}', '{"a": 1, "a": 1}').encode()
+    for _ in range(3):  # each would hold nine tenths of the budget
+        reply = daemon.ask("POST", "/v1/chat/completions", [("Content-Type", "application/json")], body)
+        assert (reply.status, reply.error["code"]) == (400, "duplicate_key"), reply.raw
+    assert daemon.metric("tollkeeper_budget_held_usd", budget="key:alice:total") == 0
+    assert not books_of(daemon).held
+    assert daemon.post("/v1/chat/completions", ask("m")).status == 200

@@ -106,6 +106,17 @@ def test_a_large_event_passes_and_what_follows_it_is_read(size: int) -> None:
     assert reader.findings.complete
 
 
+def test_the_usage_of_a_large_event_counts_though_somebody_looked_while_it_passed() -> None:
+    large = b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4},"x":"%s"}\n\n'
+    large %= b"x" * (2 * LARGEST_HELD)
+    reader = StreamReader(Findings("chat"), hide_usage=False)
+    for begin in range(0, len(large), LARGEST_HELD):
+        reader.feed(large[begin : begin + LARGEST_HELD])
+        looked = reader.findings.usage
+    assert looked is not None
+    assert (looked.input_tokens, looked.output_tokens) == (3, 4)
+
+
 def test_nothing_of_ours_may_be_written_inside_a_large_event() -> None:
     reader = StreamReader(Findings("chat"))
     assert reader.at_boundary
