@@ -26,7 +26,7 @@ from proxy.errors import (
     UnknownEndpoint,
     VersionChanged,
 )
-from proxy.stores.failures import StoreError
+from proxy.stores.failures import KeyExists, StoreError
 from proxy.web.body import read_body
 from proxy.web.errors import SERVER_NAME, error_response
 from proxy.web.faults import MethodNotSupported
@@ -170,7 +170,7 @@ class Admin:
             raise VersionChanged(_sentence(error)) from None
         except (ConfigProblems, ReloadRefused) as error:
             raise ConfigRefused(_sentence(error)) from None
-        except (Declined, ValueError, msgspec.ValidationError) as error:
+        except (Declined, KeyExists, ValueError, msgspec.ValidationError) as error:
             raise InvalidValue(_sentence(error)) from None
         except (TimeoutError, StoreError, OSError) as error:
             raise LedgerUnusable(_sentence(error)) from None
