@@ -304,6 +304,17 @@ BAD = [
 ]
 
 
+def test_a_body_that_does_not_fit_is_told_in_words(refusing: Daemon) -> None:
+    for path, body, sentence in (
+        ("/keys", {"name": "bob", "models": "openai/*"}, "'models' must be a list."),
+        ("/keys", {"name": "bob", "lossy": "warm"}, "'lossy' must be allow, warn or reject (did you mean warn?)."),
+        ("/budgets/key:alice:total/adjustments", {"usd": 1, "reason": "x"}, "'usd' must be text."),
+        ("/budgets/key:alice:total/adjustments", {"usd": "1"}, "'reason' is missing."),
+    ):
+        reply = admin(refusing, "POST", path, WITH_TOKEN, body)
+        assert (reply.status, reply.error["message"]) == (400, f"The body must be a JSON object: {sentence}")
+
+
 @pytest.mark.parametrize("path", ["/routing/recommend", "/routing/simulate", "/keys", "/settings/rollback"])
 def test_a_body_that_nests_too_deep_is_refused(refusing: Daemon, path: str) -> None:
     with Connection(refusing.admin_port) as connection:

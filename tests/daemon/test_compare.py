@@ -34,6 +34,15 @@ def compared(daemon: Daemon, **members: Any) -> Reply:
     )
 
 
+def test_what_a_comparison_cannot_be_is_told_in_words(daemon: Daemon) -> None:
+    for wrong, sentence in (
+        ({"models": []}, "'models' must be a list of at least 1."),
+        ({"repeat": 11}, "'repeat' must be a whole number of at most 10."),
+    ):
+        reply = compared(daemon, **wrong)
+        assert (reply.status, reply.error["message"]) == (400, f"The comparison cannot be read: {sentence}")
+
+
 def test_each_column_is_a_measured_call_of_the_key(daemon: Daemon) -> None:
     reply = compared(daemon, repeat=2, max_tokens=50)
     assert reply.status == 200, reply.body

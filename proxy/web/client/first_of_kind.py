@@ -85,7 +85,7 @@ async def _answered(parts: Parts, asked: Asked, client: Client) -> bool:
     if own is not None and await own.answer(asked, client):
         return True
     if endpoint.is_own:
-        raise UnknownEndpoint("Nothing is answered at this path.")
+        raise UnknownEndpoint("Nothing is answered at this path, or not by this method.")
     check_endpoint(asked.caller, endpoint)
     return False
 
