@@ -88,10 +88,9 @@ class Client(Struct, eq=False):
     _spoke: float = 0.0
     _reader: Speaker | None = None
 
-    @property
-    def stays(self) -> bool:
-        """Whether the call goes on though its client has left."""
-        return any([taker.stays() for taker in self.takers])
+    def client_left(self) -> bool:
+        """Tell whoever else takes the reply in; whether the call goes on for one of them."""
+        return any([taker.client_left() for taker in self.takers])
 
     @property
     def has_begun(self) -> bool:
