@@ -207,11 +207,11 @@ class Exchange:
             raise
         record.calls += 1
         record.phase, times.sent_at, times.opened_at = "sent", time.monotonic(), None
-        record.findings = Findings(shape)
-        record.held, record.asked_of = held, provider
+        record.findings, record.held, record.asked_of = Findings(shape), held, provider
         try:
             outcome = await self.upstream.send(job, request, pieces, held, client)
         except BaseException as error:
+            times.upstream_seconds += time.monotonic() - times.sent_at
             if held is not None and isinstance(error, JournalUnwritable) and not held.is_written:
                 record.calls -= 1
                 held.withdraw()
