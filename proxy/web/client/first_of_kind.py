@@ -62,7 +62,7 @@ async def worked_out(parts: Parts, sender: Sender, unread: Body, client: Client,
     weight, cap = NO_WEIGHT, None
     if head.endpoint.counts:
         weight = await off_loop(to_weigh(call), weigh, call, plan.defaults) if large else weigh(call, plan.defaults)
-        weight, cap = (weight, cap) if caller.max_output is None else most_output(caller, call, weight)
+        weight, cap = (weight, cap) if caller.max_output is None else most_output(caller, call, weight, plan.use)
     until, scopes = record.started + head.read_timeout_seconds, scopes_of(caller)
     job = Job(
         call, weight.requested, weight.text_tokens, weight.likely_tokens, caller, plan, head.incoming, record, until, scopes,
