@@ -21,6 +21,7 @@ from proxy.exchange.attempt import (
     lines_for,
     news_of,
     prepare,
+    raised_to,
     reply_or_raise,
     rounds,
     translate,
@@ -159,7 +160,7 @@ class Exchange:
                 if way == "pictures":
                     about = job.call, route.provider, route.target, self.admission.prices
                     job.image_call = await self.off_loop(len(job.call.body), image_call, *about)
-                held = self.admission.hold(job, route, attempt.lowered_to)
+                held = self.admission.hold(job, route, attempt.lowered_to or raised_to(job, way))
                 held = held if isinstance(held, Held) or held is None else await held
                 outcome = await self._send(client, job, attempt, held, way)
                 if job.plan.use is not None:
