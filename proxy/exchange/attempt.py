@@ -127,7 +127,8 @@ def translate_images(job: Job, provider: Provider, results: Results) -> tuple[Up
     assert drawn is not None
     adjusted = [f"model={call.model}"] if call.model != job.call.model else []
     adjusted += [f"protocol={job.call.endpoint.name}>{drawn.source}", *drawn.fitted.adjusted]
-    job.record.adjusted = adjusted
+    put_in = applied_defaults(job.call, job.plan.defaults, None)
+    job.record.adjusted = [*job.record.dressed, *[f"{name}={value.decode()}" for name, value in put_in], *adjusted]
     request = _request(job, provider, call, f"{provider.name}>{drawn.source}").carrying([call.body])
     return request, call.endpoint.shape, ImageInterpreter(job, results)
 

@@ -158,7 +158,7 @@ class Exchange:
         else:
             try:
                 if way == "pictures":
-                    about = job.call, route.provider, route.target, self.admission.prices
+                    about = job.call, job.plan.defaults, route.provider, route.target, self.admission.prices
                     job.image_call = await self.off_loop(len(job.call.body), image_call, *about)
                 held = self.admission.hold(job, route, attempt.lowered_to or raised_to(job, way))
                 held = held if isinstance(held, Held) or held is None else await held
