@@ -10,7 +10,6 @@ from typing import NoReturn
 import click
 from msgspec.structs import asdict
 
-from proxy.cli import filled
 from proxy.cli.home import config_file
 from proxy.cli.serve import environment_lines
 from proxy.config.load import load
@@ -21,7 +20,7 @@ ENVIRONMENT = "environment"
 
 
 @click.command("check")
-@click.argument("file", required=False, type=click.Path(), callback=filled)
+@click.argument("file", required=False, type=click.Path())
 @click.option("--config", "config", metavar="FILE", help="The same as the argument FILE.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def check(file: str | None, config: str | None, as_json: bool) -> None:

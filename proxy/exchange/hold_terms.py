@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from math import inf
 from sys import intern
 
 from msgspec import Struct
@@ -27,8 +26,7 @@ from proxy.wire.json_object import Text
 _COMMON = (
     "price", "pusd", "pusd_per_token", "window", "spare_pusd", "token_pusd", "hold_marks", "row_marks", "slope", "fixed"
 )  # fmt: skip
-_UNKNOWN = BudgetSet("", [])
-_UNKNOWN.ends = -inf  # binds at no time: it is found out who does before a hold is taken
+_UNKNOWN = BudgetSet("", [])  # binds at no time
 _NO_LIMITS = Limiter(()).of(())
 
 

@@ -21,7 +21,6 @@ from proxy.exchange.attempt import (
     lines_for,
     news_of,
     prepare,
-    raised_to,
     reply_or_raise,
     rounds,
     translate,
@@ -158,9 +157,9 @@ class Exchange:
         else:
             try:
                 if way == "pictures":
-                    about = job.call, job.plan.defaults, route.provider, route.target, self.admission.prices
+                    about = job.call, route.provider, route.target, self.admission.prices
                     job.image_call = await self.off_loop(len(job.call.body), image_call, *about)
-                held = self.admission.hold(job, route, attempt.lowered_to or raised_to(job, way))
+                held = self.admission.hold(job, route, attempt.lowered_to)
                 held = held if isinstance(held, Held) or held is None else await held
                 outcome = await self._send(client, job, attempt, held, way)
                 if job.plan.use is not None:
@@ -208,11 +207,11 @@ class Exchange:
             raise
         record.calls += 1
         record.phase, times.sent_at, times.opened_at = "sent", time.monotonic(), None
-        record.findings, record.held, record.asked_of = Findings(shape), held, provider
+        record.findings = Findings(shape)
+        record.held, record.asked_of = held, provider
         try:
             outcome = await self.upstream.send(job, request, pieces, held, client)
         except BaseException as error:
-            times.upstream_seconds += time.monotonic() - times.sent_at
             if held is not None and isinstance(error, JournalUnwritable) and not held.is_written:
                 record.calls -= 1
                 held.withdraw()

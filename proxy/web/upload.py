@@ -20,6 +20,9 @@ FIRST_BYTES = 256 * 1024
 GROWTH = 16
 LINGER_SECONDS = 2.0
 _SCRATCH_BYTES = 64 * 1024
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+_MOST_FREE = 16 * 2**20
+_LARGEST_KEPT = 8 * 2**20
 
 
 class Upload(asyncio.BufferedProtocol):
@@ -166,6 +169,16 @@ def _allocator() -> Callable[[int], bytes]:
         ctypes = importlib.import_module("ctypes")
     except ImportError:
         return bytes
+    _keep_memory(ctypes)
     make = ctypes.pythonapi.PyBytes_FromStringAndSize
     make.restype, make.argtypes = ctypes.py_object, [ctypes.c_char_p, ctypes.c_ssize_t]
     return partial(make, None)
+
+
+def _keep_memory(ctypes: Any) -> None:
+    """Have glibc keep what a large body was in for the next one: by itself it hands it back and asks for it anew with each,
+    page by page. Once none has come for a while, all of it is handed back (observe/leftovers.py)."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _LARGEST_KEPT)
+        mallopt(_M_TRIM_THRESHOLD, _MOST_FREE)

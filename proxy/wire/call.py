@@ -17,6 +17,8 @@ from proxy.wire.body_template import BodyTemplate, BodyTemplates
 from proxy.wire.endpoints import Endpoint, Shape
 from proxy.wire.form import FormField, read_form
 from proxy.wire.json_object import JsonObject, read_object, splice, without
+from proxy.wire.json_text import SMALL as READ_QUICKLY
+from proxy.wire.media import without_long_strings
 from proxy.wire.ours import NOTHING_OURS, OURS, OURS_IN_FORM, Ours, read_ours, refuse_ours
 
 MAX_FIELDS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
@@ -44,15 +46,6 @@ _MOST_OTHERS = 100  # models that may serve instead; OpenRouter takes three
 Said = tuple[str | None, bool, tuple[str, ...], tuple[str, ...]]  # model, stream, also_models, max_fields of a call
 _templates = BodyTemplates()
 Defaults = tuple[tuple[str, bytes], ...]
-
-
-def whole(value: object) -> int | None:
-    """A whole number as lenient providers read it (`100.0`, `"100"`); None for anything else."""
-    if isinstance(value, str) and value.isdecimal() and len(value) < 10:
-        return int(value)
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 class Call(Struct, frozen=True):
@@ -119,7 +112,7 @@ def _read_form_call(bare: Call) -> Call:
 
 
 def _read_json_call(bare: Call) -> Call:
-    known = _templates.find(bare.endpoint, bare.body) if len(bare.body) <= SMALL else None
+    known = _templates.find(bare.endpoint, bare.body) if _may_be_known(bare.body) else None
     if known is not None:
         return _call_of(bare, known.said, template=known)
     document = read_object(bare.body)
@@ -138,9 +131,14 @@ def _read_json_call(bare: Call) -> Call:
     also = _also_models(document) if others else ()
     limits = tuple([name for name in MAX_FIELDS if name in values and document.value(name) is not None])
     said = model, is_stream, also, limits
-    if len(bare.body) <= SMALL:
+    if len(bare.body) <= READ_QUICKLY:
         _templates.learn(bare.endpoint, document, said)
     return _call_of(bare, said, document)
+
+
+def _may_be_known(body: bytes) -> bool:
+    """Whether to ask if one like it came before: of a large body with long strings, as pictures are, less is read."""
+    return len(body) <= SMALL or (len(body) <= READ_QUICKLY and without_long_strings(body) is None)
 
 
 def _call_of(bare: Call, said: Said, parsed: JsonObject | None = None, template: BodyTemplate | None = None) -> Call:

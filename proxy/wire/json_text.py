@@ -6,6 +6,7 @@ Everything here goes over a text in pieces, so that in a thread nobody waits for
 from __future__ import annotations
 
 import re
+from codecs import utf_8_decode
 
 from proxy.errors import RequestTooLarge
 
@@ -73,8 +74,11 @@ def is_utf_8(text: bytes) -> bool:
     """Whether it is, as all of JSON is."""
     if text.isascii():
         return True
+    view, at = memoryview(text), 0
     try:
-        text.decode()
+        while at < len(text):  # a copy of all of it would be written to memory that is new each time
+            end = at + _PIECE
+            at += utf_8_decode(view[at:end], "strict", end >= len(text))[1]
     except UnicodeDecodeError:
         return False
     return True

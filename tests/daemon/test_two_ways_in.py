@@ -28,6 +28,10 @@ BEARER = ("Authorization", f"Bearer {CLIENT_KEY}")
 _OWN = re.compile(rb"req_[0-9a-f]+|(?<=[Dd]ate: )[^\r]+|\d+(?=ms|\.\d+s)|(?<=remaining-requests: )\d+|(?<=dur=)[\d.]+")
 
 
+TALK = [{"role": "user", "content": "naïve\n" * 1000}] * 40
+PICTURE = "data:image/png;base64," + "A" * 100_000
+
+
 class Case:
     """A request, and what the provider answers where it gets there."""
 
@@ -71,6 +75,13 @@ CASES = {
     "a reply without a body": Case(script=plain_reply(b"", 204)),
     "an unknown model": Case(chat_body("nobody/knows"), None),
     "a large chat": Case(chat_body(user="x" * 500_000)),
+    "a long talk": Case(chat_body(messages=TALK, temperature=0.5)),
+    "a long talk with a picture": Case(
+        chat_body(messages=[*TALK, {"role": "user", "content": [{"type": "image_url", "image_url": {"url": PICTURE}}]}])
+    ),
+    "a long talk cut in a character": Case(
+        json.dumps(chat_body(messages=TALK), ensure_ascii=False).encode().replace("ï".encode(), b"\xc3", 1), None
+    ),
     "a large stream": Case(chat_body(stream=True, user="x" * 70_000), sse(chat_stream())),
     "a large body that is no JSON": Case(b"{" + b" " * 500_000, None),
     "no JSON": Case(b"{", None),

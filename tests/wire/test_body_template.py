@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from proxy.errors import CallerError
 from proxy.policy.money.weight import weigh, weigh_all
 from proxy.wire.body_template import LONGEST_BEFORE, MOST_BYTES, MOST_ENDS, BodyTemplates
-from proxy.wire.call import Call, read_call
+from proxy.wire.call import READ_QUICKLY, SMALL, Call, read_call
 from proxy.wire.endpoints import MODEL_ROWS
 from proxy.wire.json_object import JsonObject, read_object
 from proxy.wire.outgoing import Change, outgoing
@@ -342,3 +342,20 @@ def test_a_body_with_members_of_ours_or_an_odd_model_is_read_each_time(body: byt
             outcomes.append(error.code)
     assert outcomes[0] == outcomes[1]
     assert outcomes[0] in ((False, b'{"messages":[]}'), "duplicate_key")
+
+
+@pytest.mark.parametrize("size", [SMALL - 1000, 300 * 1024, READ_QUICKLY - 1000])
+def test_a_long_talk_is_known_again_and_one_with_a_picture_is_read_without_it(size: int) -> None:
+    words, line = "as it is\n", {"role": "user", "content": "as it is\n" * 100}
+    talk = {"model": "a", "temperature": size, "messages": [line] * (size // (len(words) * 100 + 200))}
+    asked(body_of(talk))
+    known = asked(body_of({**talk, "messages": [*talk["messages"], line]}))  # type: ignore[misc]
+    assert known.template is not None
+    assert weigh(known) == weigh_all(known)
+    shown = {
+        "role": "user",
+        "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * SMALL}}],
+    }
+    seen = asked(body_of({**talk, "messages": [line, shown]}))
+    assert seen.document is not None
+    assert seen.document.brief is not None

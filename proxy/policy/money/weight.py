@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from proxy.policy.money.input_media import (
     INPUT_MEMBERS,
@@ -25,6 +25,7 @@ from proxy.wire.json_object import JsonObject, Text
 from proxy.wire.json_text import is_utf_8
 from proxy.wire.media import Lacking
 
+_NONE = Raw(b"null")
 _WANTED = INPUT_MEMBERS | REQUESTED_MEMBERS
 _LIKELY_IMAGE_TOKENS = 1_000
 _LIKELY_AUDIO_TOKENS_PER_SECOND = 1  # of the seconds a file can have at most; real ones have a tenth
@@ -35,8 +36,8 @@ class _Caching(Struct, gc=False):
 
 
 class _Said(Struct, gc=False):
-    """Of a message, an item of a response's input, or a part of one, that is text and nothing else, as are calls of tools and their
-    results; what it has beside this weighs nothing."""
+    """Of a message, of an item of a response's input, of a part of either or of a tool's result: what is text and nothing else, as
+    are calls of tools and their results; what it has beside this weighs nothing. Texts stand as they came: nobody reads them here."""
 
     audio: None = None
     cache_control: _Caching | None = None
@@ -48,25 +49,13 @@ class _Said(Struct, gc=False):
         ]
         | None
     ) = None  # fmt: skip
+    content: Raw = _NONE
+    output: Raw = _NONE
 
 
-class _Result(_Said, gc=False):
-    content: str | None = None
-    output: str | None = None
-
-
-class _Part(_Said, gc=False):
-    content: str | list[_Result] | None = None
-    output: str | list[_Result] | None = None
-
-
-class _Message(_Said, gc=False):
-    content: str | list[_Part] | None = None
-    output: str | list[_Part] | None = None
-
-
-_read_texts = msgspec.json.Decoder(str | list[_Message]).decode
-_read_system = msgspec.json.Decoder(str | list[_Part]).decode
+_read_said = msgspec.json.Decoder(str | list[_Said]).decode
+_BRACKET = ord("[")
+_TEXTS = frozenset(b'"n')  # what a string begins with, and null
 
 
 class Weight(Struct, frozen=True):
@@ -167,11 +156,7 @@ def _weigh_texts(call: Call, messages: Text | None, requested: Requested) -> Wei
 def likely_tokens_of(body: bytes, messages: Text | None, requested: Requested) -> int | None:
     """What a body likely comes to, whose `messages` are texts and nothing else, and which `requested` for no more; None where they
     are more."""
-    if messages is None or (not body.isascii() and not is_utf_8(body)):
-        return None
-    try:
-        _read_texts(messages)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):  # more, neither of these, or half a character
+    if messages is None or not _are_texts(messages, 2) or not is_utf_8(body):
         return None
     return -(-(len(body) + requested.tools_tokens) * 2 // 7) + (requested.maximum or 0)
 
@@ -207,10 +192,24 @@ def _run_at_the_client(tools: Any) -> bool:
 
 def _is_text(document: JsonObject, name: str) -> bool:
     """Whether a member is text to the model, and no more."""
+    return name == "system" and _are_texts(document.values[name], 1)
+
+
+def _are_texts(value: Text, levels: int) -> bool:
+    """Whether a JSON value is a string, or a list of what is text and nothing else, in lists of no more than so many `levels` below."""
     try:
-        return name == "system" and _read_system(document.values[name]) is not None
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        said = _read_said(value)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):  # more, neither of these, or half a character
         return False
+    if isinstance(said, str):
+        return True
+    texts = [one.content for one in said]
+    texts += [one.output for one in said if one.output is not _NONE]
+    kinds = {memoryview(text)[0] for text in texts}
+    if _BRACKET not in kinds:
+        return kinds <= _TEXTS
+    lists = [text for text in texts if memoryview(text)[0] == _BRACKET]
+    return levels > 0 and kinds <= _TEXTS | {_BRACKET} and all(_are_texts(text, levels - 1) for text in lists)
 
 
 @lru_cache(maxsize=1024)

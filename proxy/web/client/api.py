@@ -20,6 +20,7 @@ from proxy.exchange.client import Client
 from proxy.exchange.deadlines import Deadlines
 from proxy.exchange.job import Job
 from proxy.exchange.lines import Ended
+from proxy.exchange.off_loop import LARGE
 from proxy.exchange.prepared import Prepared
 from proxy.exchange.record import Record, record_of
 from proxy.exchange.stepper import Stepper
@@ -36,8 +37,8 @@ from proxy.web.errors import error_reply
 from proxy.web.lane import LARGEST_BODY, Ahead
 from proxy.web.upload import Upload
 from proxy.wire.body_template import before_messages
-from proxy.wire.call import SMALL
 from proxy.wire.endpoints import OWN
+from proxy.wire.json_text import SMALL
 from proxy.wire.request_head import HeadParts
 
 
@@ -125,7 +126,7 @@ class Api:
 
     def _left(self, client: Client) -> None:
         """A client has gone, which is nothing to a call whose reply is kept for it."""
-        if not client.takers or not client.client_left():
+        if not client.takers or not client.stays:
             self.parts.drainer.left(client.stepper, client.record)
 
     async def _line(self, client: Client, record: Record, sender: Sender | None, body: Body) -> None:
@@ -224,7 +225,7 @@ def _like_before(sender: Sender, body: object, record: Record) -> Job | None:
     if requested is not None and likely_tokens is not None:
         text_tokens = len(body) + requested.tools_tokens
     else:
-        found = _prepared_before(sender, body, found, are_texts=False)
+        found = _prepared_before(sender, body, found, are_texts=False) if len(body) <= LARGE else None
         if found is None:
             return None
         weighed = weigh(replace(found.call, body=body), found.plan.defaults)
