@@ -151,7 +151,8 @@ class Sharer:
             del self._under_way[place]
         reading, record, cap = leader.reading, leader.record, sought.cap
         is_good = reading.is_whole and not reading.dropped and 200 <= reading.status < 300
-        is_usual = not record.fallback and not was_lowered(record.adjusted, plan.defaults, cap)
+        is_first = not record.fallback and len({(tried.provider, tried.model) for tried in record.tried}) <= 1
+        is_usual = is_first and not was_lowered(record.adjusted, plan.defaults, cap)
         if sought.wish.cache is not None and is_good and is_usual and record.error is None and record.failure is None:
             kept = Kept(record.request_id, int(time.time() * 1000), record.cost_pusd, reading.reply())
             self._kept_replies.keep(sought, kept)

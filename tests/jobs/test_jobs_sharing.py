@@ -42,6 +42,7 @@ def config(upstream: Upstream) -> dict[str, Any]:
             "kept": {"target": "openai/gpt-4o", "cache": {"ttl": "1h"}},
             "short": {"target": "openai/gpt-4o", "cache": {"ttl": 4, "when": "always"}},
             "small": {"target": "openai/gpt-4o", "cache": {"when": "always", "max_bytes": 4096}},
+            "steady": {"target": "openai/gpt-4o", "fallbacks": ["local/llama3.1"], "cache": True},
             "draws": {"target": "bytedance-seed/seedream-4.5", "cache": {"ttl": "24h", "when": "always"}},
             "both": {"target": "openai/gpt-4o", "cache": True, "coalesce": True},
         },
@@ -338,6 +339,14 @@ def test_only_complete_answers_are_kept(
     replies = [post(daemon, content) for _ in range(3)]
     assert [reply.header("x-tollkeeper-cache") for reply in replies] == ["miss", "miss", "hit"]
     assert len(upstream.calls) == 2
+
+
+def test_what_a_fallback_answered_is_not_kept(daemon: Daemon, upstream: Upstream) -> None:
+    """The model that was asked first is, as soon as it is well again."""
+    upstream.expect(json_reply({"error": {"message": "down"}}, 503), answer("stand-in"), answer("itself"))
+    replies = [post(daemon, body("steady", seed=1)) for _ in range(3)]
+    said = [(reply.header("x-tollkeeper-model"), reply.header("x-tollkeeper-cache")) for reply in replies]
+    assert said == [("llama3.1", "miss"), ("openai/gpt-4o", "miss"), ("openai/gpt-4o", "hit")]
 
 
 CONTROL = [
