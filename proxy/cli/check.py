@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
+from msgspec import structs
 from msgspec.structs import asdict
 
 from proxy.cli.home import config_file
+from proxy.cli.loose_names import loose_names
 from proxy.cli.serve import environment_lines
 from proxy.config.load import load
 from proxy.config.problems import ConfigProblems
@@ -36,6 +38,7 @@ def check(file: str | None, config: str | None, as_json: bool) -> None:
     except ConfigProblems as problems:
         _refuse(problems, path, as_json)
     name = ENVIRONMENT if path is None else str(path)
+    settings = structs.replace(settings, warnings=(*settings.warnings, *loose_names(settings)))
     click.echo(json.dumps(_report(name, settings), indent=2) if as_json else _summary(name, settings))
 
 

@@ -15,6 +15,7 @@ from proxy.secret import Secret
 
 _BARE_VARIABLE = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _QUOTES = ('"', "'")
+_ENDPOINTS = ("/chat/completions", "/completions", "/responses", "/messages", "/embeddings", "/models")
 _KEEPING = ("ledger", "jobs")  # what is older than `keep` is deleted
 
 
@@ -31,6 +32,8 @@ def oddities(tree: Mapping[str, Any], providers: Iterable[Provider], keys: Mappi
     for provider in providers:
         if (better := _below_v1(provider)) is not None:
             yield f"provider {provider.name} has a local base_url without a path, and such servers answer below /v1: {better}"
+        if (better := _above_endpoint(provider)) is not None:
+            yield f"provider {provider.name} has a base_url that ends in the path of an endpoint, which every call adds: {better}"
 
 
 def _bare_variables(entries: Mapping[str, Any] | list[Any], path: Path) -> Iterator[str]:
@@ -55,6 +58,12 @@ def _below_v1(provider: Provider) -> str | None:
         return None
     shown = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{shown}{f':{parts.port}' if parts.port else ''}/v1"
+
+
+def _above_endpoint(provider: Provider) -> str | None:
+    """The address that is likely meant, where that of one endpoint stands."""
+    address = provider.base_url.rstrip("/")
+    return next((address.removesuffix(path) for path in _ENDPOINTS if address.endswith(path)), None)
 
 
 def is_local(host: str) -> bool:

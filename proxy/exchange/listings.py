@@ -213,6 +213,11 @@ def _kept(file: Path) -> dict[str, dict[str, Listed]]:
     return {name: {model: Listed(expires=end) for model, end in models.items()} for name, models in found.items()}
 
 
+def kept_ids(state_dir: str) -> dict[str, frozenset[str]]:
+    """What each provider listed in the former run."""
+    return {name: frozenset(models) for name, models in _kept(Path(state_dir) / LISTED_NAME).items()}
+
+
 def own_headers(provider: Provider) -> list[tuple[str, str]]:
     """The headers of a request of our own."""
     call = Call(endpoint_for("GET", "/models"), "/models", "", "GET", b"")

@@ -38,6 +38,11 @@ ODD = [
     ("providers: {lm: {kind: openai, base_url: 'http://[::1]:1234'}}", "below /v1: http://[::1]:1234/v1"),
     ("providers: {lm: {kind: openai, base_url: 'https://host.docker.internal'}}", "https://host.docker.internal/v1"),
     (
+        "providers: {openai: {api_key: k, base_url: 'https://api.openai.com/v1/chat/completions'}}",
+        "ends in the path of an endpoint, which every call adds: https://api.openai.com/v1",
+    ),
+    ("providers: {anthropic: {api_key: k, base_url: 'https://x/v1/messages/'}}", "which every call adds: https://x/v1"),
+    (
         "ledger: {keep: 400}\nproviders: {mock: }",
         "ledger.keep is a number without a unit, which counts seconds: write it as days",
     ),

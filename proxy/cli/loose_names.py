@@ -1,0 +1,62 @@
+"""Names in a configuration that lead nowhere, as far as lists of models tell: most are mistyped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from proxy.data import snapshot_bytes
+from proxy.errors import ModelNotFound
+from proxy.exchange.listings import kept_ids, with_cached
+from proxy.policy.names.catalogue import Catalogue
+from proxy.policy.names.feed import read_feed
+from proxy.policy.names.resolution import Names
+from proxy.policy.names.vendors import vendor_of
+from proxy.policy.values import Settings
+
+
+def loose_names(settings: Settings) -> Iterator[str]:
+    """Yield a sentence for each name that no provider is known to serve, and for each pattern of models by an author
+    whom nobody knows. A server of one's own that no daemon has asked yet may have any name."""
+    if not settings.providers:
+        return
+    catalogue, listed = with_cached(read_feed(snapshot_bytes()), settings.state_dir), kept_ids(settings.state_dir)
+    names = Names(settings, catalogue, listed)
+    is_told = all(vendor_of(one) or one.kind == "mock" or one.name in listed for one in settings.providers.values())
+    for place, name in _named(settings) if is_told else ():
+        try:
+            names.look_up(name)
+        except ModelNotFound:
+            yield f"{place} names no model that a provider is known to serve: `tollkeeper models {name}` says what is near"
+    for place, pattern in _patterns(settings):
+        if (author := _author(pattern)) and not _is_known(author, settings, catalogue):
+            yield f"{place} has models of `{author}/`, and neither a provider nor an author is called that"
+
+
+def _named(settings: Settings) -> Iterator[tuple[str, str]]:
+    for alias, entry in settings.aliases.items():
+        steps = (entry.target, *(one.target for one in entry.candidates[1:]), *entry.fallbacks)
+        yield from ((f"models.{alias}", name) for name in dict.fromkeys(steps) if name != alias)
+    if settings.default_model is not None:
+        yield "default_model", settings.default_model
+
+
+def _patterns(settings: Settings) -> Iterator[tuple[str, str]]:
+    for caller in settings.callers:
+        yield from ((f"keys.{caller.name}.models", pattern) for pattern in caller.models)
+    for budget in settings.money.budgets:
+        if budget.only is not None and budget.only.model is not None:
+            yield f"the budget {budget.id}", budget.only.model
+
+
+def _author(pattern: str) -> str:
+    """Whose models a pattern is for; "" where that is left open."""
+    author, slash, _ = pattern.lstrip("~").partition("/")
+    return author if slash and not set(author) & set("*?[@") else ""
+
+
+def _is_known(author: str, settings: Settings, catalogue: Catalogue) -> bool:
+    return (
+        author in settings.providers
+        or author in catalogue.authors
+        or any(alias.startswith(f"{author}/") for alias in settings.aliases)
+    )
