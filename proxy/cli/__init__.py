@@ -96,7 +96,8 @@ def filled(_: click.Context, parameter: click.Parameter, value: str | None) -> s
 def _versioned(command: click.Command) -> click.Command:
     """With `--version`, which works everywhere, and so do the commands below it."""
     if not any("--version" in parameter.opts for parameter in command.params):
-        click.version_option(__version__, prog_name="tollkeeper", hidden=True)(command)
+        # under a name of its own: an argument of `settings rollback` is called version
+        click.version_option(__version__, "--version", "own_version", prog_name="tollkeeper", hidden=True)(command)
         for below in command.commands.values() if isinstance(command, click.Group) else ():
             _versioned(below)
     return command

@@ -60,7 +60,9 @@ def test_the_mock_says_why_it_cannot_listen(tmp_path: Path) -> None:
     assert f"cannot listen on 127.0.0.1 port {port}" in done.stderr
 
 
-@pytest.mark.parametrize("words", [(), ("serve",), ("keys",), ("keys", "create"), ("models", "sync"), ("what-if",)])
+@pytest.mark.parametrize(
+    "words", [(), ("serve",), ("keys",), ("keys", "create"), ("models", "sync"), ("what-if",), ("settings", "rollback")]
+)
 def test_every_command_says_its_version(tmp_path: Path, words: tuple[str, ...]) -> None:
     done = typed(tmp_path, *words, "--version")
     assert (done.returncode, done.stdout) == (0, f"tollkeeper, version {__version__}\n")
