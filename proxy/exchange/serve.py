@@ -107,6 +107,8 @@ class Exchange:
             if isinstance(verdict, Stop):
                 return outcome
             latest.close()
+            if job.is_answered and not latest.complete:  # a stream that was left is no answer any more
+                outcome = None
             client.drop_held()
             await self._pause(verdict.wait, job)
             attempt = verdict.attempt

@@ -10,8 +10,9 @@ import pytest
 from harness.commands import typed
 from harness.daemon import Daemon
 from harness.events import DONE, chat_chunk, chat_reply, chat_stream
-from harness.setting import CLIENT_KEY, files_below
-from harness.steps import json_reply, sse
+from harness.setting import CLIENT_KEY, config_for, files_below
+from harness.steps import hang, json_reply, sse, then
+from harness.surroundings import held_port
 from harness.upstream import Upstream
 
 NO = "I'm sorry, but I can't help with that."
@@ -110,6 +111,27 @@ def test_the_first_words_of_a_stream_wait_where_they_are_to(daemon: Daemon, upst
     assert said(daemon.chat("held", stream=True)) == "Whole now "
     upstream.expect(sse(streamed("Too short", finish="length")), sse(streamed("Too short", finish="length")))
     assert said(daemon.chat("held", stream=True)) == "Too short ", "once, and no more"
+
+
+def test_a_stream_that_was_left_is_not_passed_on_where_nobody_else_answers(
+    start_daemon: Any, upstream: Upstream
+) -> None:
+    with held_port() as dead:
+        providers = {
+            **config_for(upstream)["providers"],
+            "dead": {"kind": "openai", "base_url": f"http://127.0.0.1:{dead}"},
+        }
+        held = {**MODELS["held"], "fallbacks": ["dead/claude-3.5-sonnet"]}
+        daemon = start_daemon(models={"held": held}, providers=providers, keys={"alice": {"key": CLIENT_KEY}})
+        while daemon.chat("dead/claude-3.5-sonnet").error["code"] != "no_healthy_upstream":
+            pass  # until its breaker is open
+        upstream.expect(sse(streamed(NO)))
+        assert said(daemon.chat("held", stream=True)) == f"{NO} ", "all of it was there"
+        begun = b"".join(chat_chunk(f"{word} ") for word in NO.split())
+        upstream.expect(then(sse(begun, end=False), hang))
+        reply = daemon.chat("held", stream=True)
+        assert reply.status == 503, reply.raw
+        assert reply.error["code"] == "no_healthy_upstream"
 
 
 def judged(daemon: Daemon, reply: Any) -> dict[str, Any]:
