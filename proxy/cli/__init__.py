@@ -89,17 +89,21 @@ class Suggesting(click.Group):
 def filled(_: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """An option's value, which must say something: `--models "$UNSET"` would else let a key use every model."""
     if value is not None and not value.strip(" ,"):
-        raise click.BadParameter("is empty; leave the option out, or is a variable not set?", param=parameter)
+        raise click.BadParameter("is empty; leave it out, or is a variable not set?", param=parameter)
     return value
 
 
-def _versioned(command: click.Command) -> click.Command:
-    """With `--version`, which works everywhere, and so do the commands below it."""
-    if not any("--version" in parameter.opts for parameter in command.params):
-        # under a name of its own: an argument of `settings rollback` is called version
-        click.version_option(__version__, "--version", "own_version", prog_name="tollkeeper", hidden=True)(command)
-        for below in command.commands.values() if isinstance(command, click.Group) else ():
-            _versioned(below)
+def _as_all(command: click.Command) -> click.Command:
+    """With what is so of every command: `--version` works, also below it, and `--config` names a file."""
+    if any("--version" in parameter.opts for parameter in command.params):
+        return command
+    # under a name of its own: an argument of `settings rollback` is called version
+    click.version_option(__version__, "--version", "own_version", prog_name="tollkeeper", hidden=True)(command)
+    for parameter in command.params:
+        if "--config" in parameter.opts:
+            parameter.callback = filled
+    for below in command.commands.values() if isinstance(command, click.Group) else ():
+        _as_all(below)
     return command
 
 
@@ -145,7 +149,7 @@ class _Lazy(Suggesting):
             return None
         name = cmd_name.replace("-", "_") + "_" * keyword.iskeyword(cmd_name)
         command = getattr(importlib.import_module(f"proxy.cli.{name}"), name)
-        return _versioned(command) if isinstance(command, click.Command) else None
+        return _as_all(command) if isinstance(command, click.Command) else None
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})

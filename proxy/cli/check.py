@@ -11,6 +11,7 @@ import click
 from msgspec import structs
 from msgspec.structs import asdict
 
+from proxy.cli import filled
 from proxy.cli.home import config_file
 from proxy.cli.loose_names import loose_names
 from proxy.cli.serve import environment_lines
@@ -22,7 +23,7 @@ ENVIRONMENT = "environment"
 
 
 @click.command("check")
-@click.argument("file", required=False, type=click.Path())
+@click.argument("file", required=False, type=click.Path(), callback=filled)
 @click.option("--config", "config", metavar="FILE", help="The same as the argument FILE.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def check(file: str | None, config: str | None, as_json: bool) -> None:

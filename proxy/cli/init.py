@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from proxy.cli import filled
 from proxy.cli.home import end_with
 from proxy.config.discover import user_config
 from proxy.config.environment import Said, read_environment
@@ -20,7 +21,7 @@ from proxy.presets import PRESETS
 
 
 @click.command("init")
-@click.argument("path", required=False, type=click.Path())
+@click.argument("path", required=False, type=click.Path(), callback=filled)
 @click.option("--force", is_flag=True, help="Replace a file that is already there.")
 def init(path: str | None, force: bool) -> None:
     """Write a commented configuration, readable by you alone, with what the environment says: keys as variables.

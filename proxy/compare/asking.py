@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from proxy.errors import InvalidValue
+from proxy.web.reading import in_words
 from proxy.wire.json_object import read_object
 
 MOST_MODELS = 8
@@ -44,7 +45,7 @@ def read_comparison(body: bytes) -> Comparison:
     try:
         asked = msgspec.json.decode(body, type=_Asked)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidValue(f"The comparison cannot be read: {_without_values(error)}") from None
+        raise InvalidValue(f"The comparison cannot be read: {in_words(error, _Asked)}.") from None
     if (asked.prompt is None) == (asked.messages is None):
         raise InvalidValue("A comparison has a 'prompt', or 'messages' as a chat completion has them.", param="prompt")
     members: dict[str, Any] = msgspec.json.decode(body)
@@ -53,8 +54,3 @@ def read_comparison(body: bytes) -> Comparison:
         rest["messages"] = [{"role": "user", "content": asked.prompt}]
     text = asked.prompt if asked.prompt is not None else msgspec.json.encode(asked.messages).decode()
     return Comparison(tuple(asked.models), rest, text, asked.repeat, asked.judge, asked.blind, asked.stream)
-
-
-def _without_values(error: Exception) -> str:
-    """msgspec names the place and what is wanted, and no value but a wrong number's bound."""
-    return str(error).rstrip(".") + "."

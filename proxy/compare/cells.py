@@ -11,6 +11,7 @@ from typing import Any
 import httptools
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.dialects import Incoming
 from proxy.exchange.record import Record
@@ -19,6 +20,7 @@ from proxy.policy.money.amounts import usd_text
 from proxy.policy.quality.detectors import flags_of
 from proxy.policy.quality.reading import FINISHES, decoded
 from proxy.policy.quality.values import Finish, Said, Wanted, Watch
+from proxy.policy.sharing import CacheRules, Sharing
 from proxy.policy.values import Caller
 from proxy.web.client.api import Api
 from proxy.web.client.heads import Head
@@ -29,6 +31,8 @@ from proxy.wire.sse import data_of, split_events
 _CHAT = "/chat/completions"
 _JSON = ("Content-Type", "application/json")
 _HEAD = Head("POST", _CHAT, "", MODEL_ROWS[_CHAT], [], Incoming((_JSON,)), _JSON[1], math.inf, False, None, None)
+
+APART = Sharing(coalesce=False, cache=CacheRules(0))
 
 
 class Cell(Struct, frozen=True):
@@ -145,9 +149,13 @@ def begin_chat(
     api: Api, caller: Caller, model: str, body: dict[str, Any], said: Callable[[str], None] = lambda _: None
 ) -> CellConnection:
     """Make a call of our own in somebody's name: `body` is a chat completion without its model. It streams, so that its
-    first token has a time."""
+    first token has a time, and is nobody else's, whatever is said of calls that are alike."""
     connection = CellConnection(said)
-    api.begin(connection, Sender(_HEAD, caller), msgspec.json.encode({"model": model, **body, "stream": True}))
+    api.begin(
+        connection,
+        Sender(_HEAD, replace(caller, sharing=APART)),
+        msgspec.json.encode({"model": model, **body, "stream": True}),
+    )
     return connection
 
 

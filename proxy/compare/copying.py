@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
+from proxy.compare.cells import APART
 from proxy.exchange.off_loop import LARGE
 from proxy.exchange.stand_ins import Nobody
 from proxy.policy.tenants import in_name_of
@@ -36,7 +37,7 @@ class Copies:
         if is_too_much or self._api.parts.closing is not None or not call.endpoint.counts:
             return
         self._under_way += 1
-        sender = Sender(replace(head, apart=None, cors=[]), in_name_of(scope, caller))
+        sender = Sender(replace(head, apart=None, cors=[]), replace(in_name_of(scope, caller), sharing=APART))
         asyncio.get_running_loop().call_soon(self._api.begin, _Copied(self._over), sender, call.body)
 
     def _over(self) -> None:

@@ -14,6 +14,7 @@ from proxy.policy.values import Caller
 from proxy.stores.feedback import Feedback
 from proxy.stores.records import Row
 from proxy.web.client.heads import Asked, body_of
+from proxy.web.reading import in_words
 
 _SMALL_BODY = 64 * 1024
 
@@ -63,5 +64,5 @@ def _read(body: bytes) -> _Given:
         return msgspec.json.decode(body, type=_Given)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidValue(
-            f'Feedback is {{"request_id": "…", "score": -1 to 1 or true or false, "label": "…"}}: {error}.'
+            f'Feedback is {{"request_id": "…", "score": -1 to 1 or true or false, "label": "…"}}: {in_words(error, _Given)}.'
         ) from None

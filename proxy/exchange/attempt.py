@@ -20,6 +20,7 @@ from proxy.exchange.record import Record
 from proxy.exchange.reply import Reply
 from proxy.exchange.results import Results
 from proxy.exchange.translating import Asked, Interpreter, say, silent
+from proxy.policy.apis import Way
 from proxy.policy.limits.limiter import HEADERS as LIMIT_HEADERS
 from proxy.policy.limits.limiter import pairs_of
 from proxy.policy.money.amounts import usd_text
@@ -29,6 +30,7 @@ from proxy.policy.retries.breaker import News
 from proxy.policy.retries.retry import Attempt, Rounds
 from proxy.policy.values import Lossy, Provider, RetryRules
 from proxy.translate.kept import KeptThoughts
+from proxy.translate.responses_writing import LEAST_OUTPUT
 from proxy.translate.values import Aim, Protocol
 from proxy.wire.call import MAXIMA, Call, Defaults, applied_defaults
 from proxy.wire.endpoints import Shape
@@ -113,13 +115,20 @@ def translate(
     return request, there.endpoint.shape, Interpreter(said.bridge, job, kept)
 
 
+def raised_to(job: Job, way: Way) -> int | None:
+    """The limit of output tokens that is sent where the call's own is too small for the protocol it is said in."""
+    asked = job.requested.maximum
+    return LEAST_OUTPUT if way == "responses" and asked is not None and asked < LEAST_OUTPUT else None
+
+
 def translate_images(job: Job, provider: Provider, results: Results) -> tuple[UpstreamRequest, Shape, ImageInterpreter]:
     """The same for pictures, of a provider that does not speak OpenAI's images API."""
     call, drawn = drawing_call(job), job.image_call
     assert drawn is not None
     adjusted = [f"model={call.model}"] if call.model != job.call.model else []
     adjusted += [f"protocol={job.call.endpoint.name}>{drawn.source}", *drawn.fitted.adjusted]
-    job.record.adjusted = adjusted
+    put_in = applied_defaults(job.call, job.plan.defaults, None)
+    job.record.adjusted = [*job.record.dressed, *[f"{name}={value.decode()}" for name, value in put_in], *adjusted]
     request = _request(job, provider, call, f"{provider.name}>{drawn.source}").carrying([call.body])
     return request, call.endpoint.shape, ImageInterpreter(job, results)
 

@@ -21,6 +21,7 @@ from proxy.wire.reply_head import WITHOUT_BODY, reply_head, whole_reply
 
 KEEP_ALIVE_SECONDS = 15.0
 LAST_WORDS_SECONDS = 5.0
+_MOST_HELD_BYTES = 16 * 1024
 _KEEP_ALIVE = b": keep-alive\n\n"
 _LAST_CHUNK = b"0\r\n\r\n"
 SERVER = ("Server", "tollkeeper")
@@ -87,10 +88,9 @@ class Client(Struct, eq=False):
     _spoke: float = 0.0
     _reader: Speaker | None = None
 
-    @property
-    def stays(self) -> bool:
-        """Whether the call goes on though its client has left."""
-        return any([taker.stays() for taker in self.takers])
+    def client_left(self) -> bool:
+        """Tell whoever else takes the reply in; whether the call goes on for one of them."""
+        return any([taker.client_left() for taker in self.takers])
 
     @property
     def has_begun(self) -> bool:
@@ -98,8 +98,9 @@ class Client(Struct, eq=False):
         return self.started and (self.gone or not self._head)
 
     async def hold(self, comments: bytes) -> None:
-        """Take comments that came before the first event."""
-        self._held += comments
+        """Take comments that came before the first event: of many the latest are kept."""
+        held = self._held
+        self._held = held + comments if len(held) + len(comments) <= _MOST_HELD_BYTES else comments
         if self.started:
             self._beat()
             await self.room()
@@ -139,10 +140,7 @@ class Client(Struct, eq=False):
             self._is_chunked = not self.is_http_1_0
             self.keeps = self.keeps and self._is_chunked
             lines += b"Transfer-Encoding: chunked\r\n" if self._is_chunked else b""
-        self._head = self._head_of(status, lines)
-
-    def _head_of(self, status: int, lines: bytes) -> bytes:
-        return reply_head(status, lines + self._connection_line(), int(time.time()))
+        self._head = reply_head(status, lines + self._connection_line(), int(time.time()))
 
     def _connection_line(self) -> bytes:
         """What the head says of the connection, for which it may be the last time."""

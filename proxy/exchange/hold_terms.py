@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from math import inf
 from sys import intern
 
 from msgspec import Struct
@@ -26,7 +27,8 @@ from proxy.wire.json_object import Text
 _COMMON = (
     "price", "pusd", "pusd_per_token", "window", "spare_pusd", "token_pusd", "hold_marks", "row_marks", "slope", "fixed"
 )  # fmt: skip
-_UNKNOWN = BudgetSet("", [])  # binds at no time
+_UNKNOWN = BudgetSet("", [])
+_UNKNOWN.ends = -inf  # binds at no time: it is found out who does before a hold is taken
 _NO_LIMITS = Limiter(()).of(())
 
 

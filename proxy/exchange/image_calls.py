@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.errors import CallerError, InvalidValue, ProxyError, UpstreamBadResponse
 from proxy.exchange.results import Results, Shelf
@@ -21,9 +22,10 @@ from proxy.translate.images.refusals import InvalidDimensions, InvalidPrompt, Un
 from proxy.translate.images.replies import EventReply, Source, WholeReply
 from proxy.translate.images.writing import write_chat, write_images
 from proxy.translate.values import Fault
-from proxy.wire.call import Call
+from proxy.wire.call import Call, Defaults, applied_defaults
 from proxy.wire.endpoints import MODEL_ROWS, Shape
 from proxy.wire.headers import root_of
+from proxy.wire.outgoing import Change, outgoing
 
 if TYPE_CHECKING:
     from proxy.exchange.job import Job
@@ -45,17 +47,23 @@ class ImageCall(Struct, frozen=True):
         return "chat" if self.model.in_chat else "images"
 
 
-def image_call(call: Call, provider: Provider, target: Target, prices: PriceBook) -> ImageCall:
-    """Check a call against its model. Raises `UnsupportedModel`, `InvalidDimensions`, `InvalidValue`: nothing is sent."""
+def image_call(call: Call, defaults: Defaults, provider: Provider, target: Target, prices: PriceBook) -> ImageCall:
+    """Check a call, with the defaults of its name, against its model. Raises `UnsupportedModel`, `InvalidDimensions`,
+    `InvalidValue`: nothing is sent."""
     if not target.model:
         raise InvalidValue("'model' must name the model that is to draw.", param="model")
     model = image_model_of(provider, target.model, prices)
-    image_request = read_image_request(call)
+    image_request = read_image_request(_with_defaults(call, defaults))
     if image_request.streamed and image_request.wants_url:
         raise InvalidValue(
             "A stream carries its pictures as b64_json; leave response_format out.", param="response_format"
         )
     return ImageCall(image_request, model, fitted_or_raise(image_request, model))
+
+
+def _with_defaults(call: Call, defaults: Defaults) -> Call:
+    added = tuple(applied_defaults(call, defaults, None))
+    return replace(call, body=b"".join(outgoing(call, Change(members=added)))) if added else call
 
 
 def fitted_or_raise(image_request: ImageRequest, model: ImageModel) -> Fitted:

@@ -32,7 +32,9 @@ class Places:
             return
         limits, tokens = self._limiter.of((provider_scope(provider.name),)), job.likely_tokens
         now_ns = time.monotonic_ns()
-        if limits.take(tokens, now_ns) is None and (denied := limits.judge(tokens, now_ns)) is not None:
+        if limits.take(tokens, now_ns) is None:
+            denied = limits.judge(tokens, now_ns)
+            assert denied is not None
             raise NoHealthyUpstream(
                 f"{provider.name} takes no more calls for now: {said_of(denied)}. Try again in "
                 f"{denied.retry_after_seconds:.1f} s.",

@@ -190,7 +190,7 @@ class Pool:
         return known[1]
 
     def _sweep(self) -> None:
-        """Close what has been idle for too long; look again while there is anything."""
+        """Close what has been idle for too long, again and again: what is lent out now is idle later."""
         limit = time.monotonic() - IDLE_SECONDS
         for idle in list(self._idle.values()):
             for connection in [c for c in idle if c.idle_since <= limit]:

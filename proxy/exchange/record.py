@@ -1,6 +1,9 @@
-"""What happened in one call, written while it happens and read once, at its end.
+"""What happened in one call, written while it happens, for the log, the ledger and `web/` to read.
 
-Nobody takes a decision from a record (architecture.md 3.10); its readers are the log and `web/`.
+Most of it is only told. Decided by is what says how far the call is, which nobody else knows: what giving up would cost when its
+client leaves (`closing_stops_billing`: `asked_of`, `target`, `findings`, `held`, `stream`) or where it runs on (`phase`), that it
+did leave or was cut (`client_left`, `cut_by`), whether an attempt was sent (`calls`: else it counts under no limit), and why
+another target answers (`fallback`: each reason moves a call once, and what it then gets is not kept for others).
 """
 
 from __future__ import annotations

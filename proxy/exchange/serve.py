@@ -21,6 +21,7 @@ from proxy.exchange.attempt import (
     lines_for,
     news_of,
     prepare,
+    raised_to,
     reply_or_raise,
     rounds,
     translate,
@@ -159,9 +160,9 @@ class Exchange:
         else:
             try:
                 if way == "pictures":
-                    about = job.call, route.provider, route.target, self.admission.prices
+                    about = job.call, job.plan.defaults, route.provider, route.target, self.admission.prices
                     job.image_call = await self.off_loop(len(job.call.body), image_call, *about)
-                held = self.admission.hold(job, route, attempt.lowered_to)
+                held = self.admission.hold(job, route, attempt.lowered_to or raised_to(job, way))
                 held = held if isinstance(held, Held) or held is None else await held
                 outcome = await self._send(client, job, attempt, held, way)
                 if job.plan.use is not None:
@@ -209,11 +210,11 @@ class Exchange:
             raise
         record.calls += 1
         record.phase, times.sent_at, times.opened_at = "sent", time.monotonic(), None
-        record.findings = Findings(shape)
-        record.held, record.asked_of = held, provider
+        record.findings, record.held, record.asked_of = Findings(shape), held, provider
         try:
             outcome = await self.upstream.send(job, request, pieces, held, client)
         except BaseException as error:
+            times.upstream_seconds += time.monotonic() - times.sent_at
             if held is not None and isinstance(error, JournalUnwritable) and not held.is_written:
                 record.calls -= 1
                 held.withdraw()

@@ -21,8 +21,8 @@ class Kept(Protocol):
 class Taker(Protocol):
     """Whoever takes in the reply beside the client."""
 
-    def stays(self) -> bool:
-        """Whether the call goes on though its client has left."""
+    def client_left(self) -> bool:
+        """The client has left; whether the call goes on all the same."""
 
     def ended(self) -> None:
         """The call is over."""

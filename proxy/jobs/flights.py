@@ -34,18 +34,18 @@ class Flight:
 
 
 class Recording(Before):
-    """Stands before the client's connection and takes in what goes out over it. `stays` says whether the call goes on
-    though its client has left, `ended` hears that it is over, `heard` that more has gone out."""
+    """Stands before the client's connection and takes in what goes out over it. `client_left` hears that
+    the client has, and says whether the call goes on all the same, `ended` hears that it is over, `heard` that more has gone out."""
 
     def __init__(
         self,
         connection: ClientConnection,
-        stays: Callable[[], bool],
+        client_left: Callable[[], bool],
         ended: Callable[[], None],
         heard: Callable[[], None] | None = None,
     ) -> None:
         self.reading = Reading(MOST_BYTES)
-        self.stays = stays
+        self.client_left = client_left
         self.ended = ended
         super().__init__(connection)
         self._heard = heard
@@ -55,12 +55,12 @@ class Recording(Before):
         self.reading.feed(data)
         if self._heard is not None:
             self._heard()
-        return self._connection.send(data) or self.stays()
+        return self._connection.send(data) or self.client_left()
 
     async def drained(self) -> None:
         """Until the client has caught up, or has gone and the call goes on without it."""
         try:
             await self._connection.drained()
         except ConnectionError:
-            if not self.stays():
+            if not self.client_left():
                 raise

@@ -27,7 +27,7 @@ from proxy.jobs.provider import Batches, Declined, FileBatches, Standing, Wanted
 from proxy.jobs.provider_messages import MessageBatches
 from proxy.jobs.shapes import Answered
 from proxy.jobs.underway import Handing, asked, rest
-from proxy.jobs.work import Work
+from proxy.jobs.work import Work, as_often_as_it_takes
 from proxy.policy.tenants import owner_of
 from proxy.stores.failures import JournalUnwritable, StoreError
 from proxy.stores.job_rows import Handed, Job, KeptFile, Task
@@ -103,7 +103,7 @@ class Hander:
             reason = f"{job.id} is at {job.handed.provider}, which is no provider with batches any more"
             log.error("job_trouble", reason=reason)
             return
-        tasks = await self._work.ask(self._work.store.started, job.id)
+        tasks = await self._work.insist(self._work.store.started, job.id)
         self._begin(Handing(job, file, provider, {task.request_id: task for task in tasks}, holds), None)
 
     def settle_strays(self) -> None:
@@ -167,10 +167,10 @@ class Hander:
 
     async def _create(self, entry: Handing, wanted: Wanted) -> Standing:
         work, there, provider = self._work, self._there[entry.provider.kind], entry.provider
-        await work.ask(work.store.change, entry.job)
+        await work.insist(work.store.change, entry.job)
         file_id = await asked(entry, partial(there.upload, provider, wanted))
         entry.now(state="creating", file=file_id)
-        await work.ask(work.store.hand_on, entry.job, entry.lines.values())
+        await work.insist(work.store.hand_on, entry.job, entry.lines.values())
         if entry.job.status == "cancelling":
             raise Declined("it was cancelled before")
         self._offers.write_down(entry.holds.values())
@@ -179,7 +179,7 @@ class Hander:
     async def _known(self, entry: Handing, found: Standing) -> Standing:
         """From now on it is known what it is called there."""
         entry.now(state="running", batch=found.id)
-        await self._work.ask(self._work.store.change, entry.job)
+        await self._work.insist(self._work.store.change, entry.job)
         log.info("batch_handed_on", batch=entry.job.id, provider=entry.provider.name, provider_batch=found.id)
         return found
 
@@ -220,7 +220,7 @@ class Hander:
                     return Standing(found.id, "lost")
             if found.counts != entry.handed.counts:
                 entry.now(counts=found.counts)
-                await self._work.ask(self._work.store.change, entry.job)
+                await self._work.insist(self._work.store.change, entry.job)
         if found.status == "failed":
             log.warning("batch_declined", batch=entry.job.id, reason=str(found.errors))
         return found
@@ -232,7 +232,7 @@ class Hander:
         for request_id in list(entry.holds | entry.lines):
             await self._ended(entry, request_id, unanswered(found.status))
         ended: Ended | None = "expired" if found.status == "expired" else None
-        await finish(self._work, self._hooks, entry.job, entry.file, ended)
+        await as_often_as_it_takes(lambda: finish(self._work, self._hooks, entry.job, entry.file, ended))
         for file_id in filter(None, (entry.handed.file, found.output_file_id, found.error_file_id)):
             with contextlib.suppress(Declined, ProviderError):
                 await self._there[entry.provider.kind].remove(entry.provider, file_id)
@@ -261,7 +261,7 @@ class Hander:
                 sealed = sealed_result(work, entry.file, task, answered)
                 work.store.end(task, sealed, is_good=answered.is_good, pusd=pusd)
 
-            await work.ask(keep)
+            await work.insist(keep)
         if hold is not None and billed is not None:
             self._offers.settle(hold, answered, billed, entry.handed.batch)
 
@@ -276,9 +276,9 @@ class Hander:
         if not is_declined:
             entry.job = replace(entry.job, handed=None)
         work = self._work
-        await work.ask(work.store.take_back, entry.job)
+        await work.insist(work.store.take_back, entry.job)
         if not is_declined and entry.job.status == "in_progress":
-            tasks = await work.ask(work.store.waiting, entry.job.id, max(1, entry.job.total))
+            tasks = await work.insist(work.store.waiting, entry.job.id, max(1, entry.job.total))
             if await self.take(entry.job, entry.file, tasks):
                 return
         self.enter(entry.job, entry.file)

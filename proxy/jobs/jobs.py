@@ -24,7 +24,7 @@ from proxy.jobs.runner import Runner
 from proxy.jobs.sharing import Sharer
 from proxy.jobs.surface import Surface
 from proxy.jobs.upload import Limits
-from proxy.jobs.work import Work
+from proxy.jobs.work import TROUBLE, Work
 from proxy.policy.values import Plan, Settings
 from proxy.stores.failures import StoreError
 from proxy.stores.job_rows import OPEN, Job, Tenants
@@ -146,7 +146,7 @@ class Jobs:
     async def _keep_tidy(self) -> None:
         while True:
             await asyncio.sleep(_TIDY_SECONDS)
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(*TROUBLE):
                 await self._work.ask(self._work.expire)
 
 

@@ -110,7 +110,7 @@ class Offers:
             raise Unfit("its lines go to different models or providers")
         weight, cap, scopes = weigh(call, plan.defaults), None, scopes_of(caller)
         if caller.max_output is not None:
-            weight, cap = most_output(caller, call, weight)
+            weight, cap = most_output(caller, call, weight, plan.use)
         asking = CallJob(
             call, weight.requested, weight.text_tokens, weight.likely_tokens, caller, plan, head.incoming, record,
             record.started, scopes, scopes, head.rank, None, weight, cap=cap,

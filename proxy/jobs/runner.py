@@ -23,7 +23,7 @@ from proxy.jobs.pacing import again_after, answered_by
 from proxy.jobs.result_connection import Caller, ResultConnection
 from proxy.jobs.shapes import Answered, is_batch, is_of_messages
 from proxy.jobs.underway import Open
-from proxy.jobs.work import Work
+from proxy.jobs.work import TROUBLE, Work, as_often_as_it_takes
 from proxy.stores.failures import StoreError
 from proxy.stores.job_rows import Job, KeptFile, Task
 
@@ -135,7 +135,7 @@ class Runner:
         async def quietly() -> None:
             try:
                 await what
-            except (StoreError, OSError) as error:
+            except (StoreError, *TROUBLE) as error:
                 log.error("job_trouble", reason=str(error))
 
         task = asyncio.create_task(quietly())
@@ -145,20 +145,20 @@ class Runner:
     async def _recover(self) -> None:
         """Take up what an earlier daemon left."""
         work = self._work
-        await work.ask(work.tidy)
-        for task in await work.ask(work.store.started):
-            job = await work.ask(work.store.job_of, None, task.job)
-            file = None if job is None else await work.ask(work.store.file, job.key, job.input_file)
+        await work.insist(work.tidy)
+        for task in await work.insist(work.store.started):
+            job = await work.insist(work.store.job_of, None, task.job)
+            file = None if job is None else await work.insist(work.store.file, job.key, job.input_file)
             if job is None or file is None or job.is_handed:
                 continue
-            if await work.ask(self._calls.was_sent, task.request_id):
+            if await work.insist(self._calls.was_sent, task.request_id):
                 lost = "Tollkeeper ended while this call was under way; it is not sent again unasked."
                 await self._end(file, task, Answered(code="interrupted", message=lost))
             else:
-                await work.ask(work.store.put_back, task)
-        left = await work.ask(work.store.open_jobs)
+                await work.insist(work.store.put_back, task)
+        left = await work.insist(work.store.open_jobs)
         for job in [job for job in left if job.id not in (self._came or ())]:
-            file = await work.ask(work.store.file, job.key, job.input_file)
+            file = await work.insist(work.store.file, job.key, job.input_file)
             if file is None:
                 await fail(
                     self._hooks, job, Problem("input_file_missing", "The batch's input file is not there any more.")
@@ -193,7 +193,7 @@ class Runner:
             begun = replace(begun, status="in_progress", times={**begun.times, "in_progress": int(time.time())})
         self._reading[job.id] = begun
         tasks = [Task(job.id, line.number, line.custom_id, line.offset, line.length) for line in lines]
-        await work.ask(work.store.change, begun, tasks)
+        await work.insist(work.store.change, begun, tasks)
         is_handed = await self._hander.take(self._reading[job.id], file, tasks)
         now = self._reading[job.id]  # which may have been cancelled meanwhile
         if not is_handed:
@@ -230,7 +230,7 @@ class Runner:
         return not entry.running and time.time() * 1000 >= entry.job.until_ms
 
     async def _fill(self, entry: Open) -> None:
-        found = await self._work.ask(self._work.store.waiting, entry.job.id, _AT_ONCE)
+        found = await self._work.insist(self._work.store.waiting, entry.job.id, _AT_ONCE)
         entry.tasks.extend(found)
         entry.has_more = bool(found)
 
@@ -242,14 +242,14 @@ class Runner:
         task = replace(task, request_id=request_id)
         try:
             line = await work.ask(work.read, entry.file, task.offset, task.length)
-            await work.ask(work.store.start, task, request_id)
+            await work.insist(work.store.start, task, request_id)
             connection, body = ResultConnection(), body_of(line) if is_batch(entry.job) else line
             if not is_batch(entry.job):
                 entry.job = replace(entry.job, times={**entry.job.times, "in_progress": int(time.time())})
-                await work.ask(work.store.change, entry.job)
+                await work.insist(work.store.change, entry.job)
             is_known = self._calls.begin(entry.job, body, request_id, connection)
-        except StoreError as error:
-            await self._ended(entry, task, Answered(code="input_file_unreadable", message=f"{error}."))
+        except (StoreError, OSError) as error:
+            self.do(self._ended(entry, task, Answered(code="input_file_unreadable", message=f"{error}.")))
             return
         if is_known:
             self.do(self._await(entry, task, connection))
@@ -264,7 +264,7 @@ class Runner:
             return  # the next start sees what became of it
         seconds = again_after(reply, entry.rest_seconds)
         if seconds is not None and time.time() * 1000 < entry.job.until_ms and entry.job.status == "in_progress":
-            await self._work.ask(self._work.store.put_back, task)
+            await self._work.insist(self._work.store.put_back, task)
             entry.tasks.appendleft(task)
             entry.rests_until = self._loop.time() + seconds
             entry.rest_seconds = min(2 * entry.rest_seconds, _LONGEST_REST_SECONDS)
@@ -288,7 +288,7 @@ class Runner:
         def keep() -> None:
             work.store.end(task, sealed_result(work, file, task, answered), is_good=answered.is_good)
 
-        await work.ask(keep)
+        await work.insist(keep)
 
     def _left(self, entry: Open, task: Task) -> None:
         entry.running.discard(task.request_id)
@@ -297,4 +297,4 @@ class Runner:
 
     def _over(self, entry: Open) -> None:
         del self._open[entry.job.id]
-        self.do(finish(self._work, self._hooks, entry.job, entry.file))
+        self.do(as_often_as_it_takes(lambda: finish(self._work, self._hooks, entry.job, entry.file)))

@@ -36,7 +36,7 @@ class Leader(Flight):
         super().__init__(client.record.request_id)
         self.record = client.record
         self.stepper = client.stepper
-        self.recording = Recording(client.connection, self._stays, self._over, self.wake)
+        self.recording = Recording(client.connection, self._client_left, self._over, self.wake)
         self.reading = self.recording.reading
         self.is_over = False
         self._has_left = False
@@ -61,7 +61,8 @@ class Leader(Flight):
         if self._has_left and not self._followers and not self.is_over:
             self._left(self)
 
-    def _stays(self) -> bool:
+    def _client_left(self) -> bool:
+        """From now on it is the followers' alone; whether there is one."""
         self._has_left = True
         return self._followers > 0
 

@@ -21,6 +21,7 @@ from proxy.jobs.work import new_id
 from proxy.policy.tenants import owner_of
 from proxy.stores.job_rows import BATCH, CALL, OUTPUT, Job, KeptFile
 from proxy.web.client.heads import Asked, body_of
+from proxy.web.reading import in_words
 from proxy.web.upload import Upload
 
 _OURS = re.compile(rf"/(?:files/{FILE_PREFIX}[0-9a-z]+(?:/content)?|batches/{BATCH_PREFIX}[0-9a-z]+(?:/cancel)?)")
@@ -121,7 +122,7 @@ class Surface(Taking):
         try:
             new = msgspec.json.decode(body, type=_NewBatch)
         except msgspec.ValidationError as error:
-            raise InvalidValue(f"This is no batch: {error}.") from None
+            raise InvalidValue(f"This is no batch: {in_words(error, _NewBatch)}.") from None
         except msgspec.DecodeError:
             raise InvalidValue("The body is no JSON object.") from None
         send(client, batch_object(await self._begin(asked, new)))

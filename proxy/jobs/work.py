@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import secrets
+import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+import structlog
 from msgspec.structs import replace
 
 from proxy.stores.deliveries import Deliveries
@@ -23,9 +25,12 @@ from proxy.stores.sealed_files import SealedWriter, chunks, new_file_key, read
 Asking = ParamSpec("Asking")
 AnswerT = TypeVar("AnswerT")
 
-
+TROUBLE = (sqlite3.Error, OSError)  # of the database or the disk: it may pass
 _SMALL = "replies"
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 1.0, 30.0
 _KEEP_TOLD_MS = 30 * 86400 * 1000  # how long it can be seen what became of webhooks
+
+log = structlog.get_logger()
 
 
 class Work:
@@ -65,6 +70,10 @@ class Work:
     async def ask(self, do: Callable[Asking, AnswerT], *args: Asking.args, **kwargs: Asking.kwargs) -> AnswerT:
         """Do something in the thread."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, partial(do, *args, **kwargs))
+
+    async def insist(self, do: Callable[Asking, AnswerT], *args: Asking.args, **kwargs: Asking.kwargs) -> AnswerT:
+        """The same, as often as it takes."""
+        return await as_often_as_it_takes(lambda: self.ask(do, *args, **kwargs))
 
     async def job(self, key: str, job_id: str) -> Job | None:
         """One of this key's; None where it has none of that id."""
@@ -169,6 +178,19 @@ def new_id(prefix: str) -> str:
 
 def _place(file_id: str) -> str:
     return f"jobs.files.{file_id}"
+
+
+async def as_often_as_it_takes(do: Callable[[], Awaitable[AnswerT]]) -> AnswerT:
+    """Again and again while the database is locked or the disk full: nobody else does what jobs leave undone. Raises `StoreError`
+    at once."""
+    wait = _FIRST_WAIT_SECONDS
+    while True:
+        try:
+            return await do()
+        except TROUBLE as error:
+            log.error("job_trouble", reason=str(error))
+        await asyncio.sleep(wait)
+        wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
 
 
 def _write_all(writer: SealedWriter, content: Iterable[bytes]) -> None:

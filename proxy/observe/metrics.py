@@ -35,7 +35,7 @@ _MANY = 16  # are counted in the library's way: its call takes longer than to co
 
 
 class Metrics:
-    """`finished`, `settled` and `anomaly` take any number at once, and `render` may run meanwhile, in any thread."""
+    """Every method may be called in any thread, while `render` runs as well; `finished` and `settled` take any number at once."""
 
     def __init__(self, known: Known, sources: Sources, *, gen_ai: bool = False, ceiling: int = CEILING) -> None:
         self._labels = Labels(known)
@@ -136,6 +136,11 @@ class Metrics:
         with self._lock:
             self._webhooks.at(outcome).add()
 
+    def flagged(self, model: str, flag: str) -> None:
+        """A reply was judged some time after its call was told of."""
+        with self._lock:
+            self._quality.at(self._labels.model(model), flag).add()
+
     def readings(self) -> Readings:
         """Ask the sources: on the event loop, before `render` goes to a thread."""
         return read(self._sources)
@@ -215,10 +220,6 @@ class Metrics:
                 self._requests.at(endpoint, provider, model, key, code, error, tenant).value += count
             meter.callers.clear()
         self._uncounted, self.uncounted = [], 0
-
-    def flagged(self, model: str, flag: str) -> None:
-        """A reply was judged some time after its call was told of."""
-        self._quality.at(self._labels.model(model), flag).add(1)
 
     def _streamed(self, same: Sequence[Took], labels: tuple[str, str]) -> None:
         for call in same:

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from proxy.errors import InvalidValue
 from proxy.policy.money.budgets import GLOBAL, key_scope, tenant_scope
 from proxy.policy.money.weight import Weight, capped
+from proxy.policy.use_cases.values import UseCase
 from proxy.policy.values import Caller, Credential, Provider, Tenant
 from proxy.wire.call import MAXIMA, Call
 
@@ -77,13 +78,14 @@ def is_own(caller: Caller, scope: str) -> bool:
     return not caller.tenant or scope in (key_scope(caller.name), tenant_scope(caller.tenant))
 
 
-def most_output(caller: Caller, call: Call, weight: Weight) -> tuple[Weight, int | None]:
-    """What a call weighs under its tenant's largest output, and the maximum to put in, where the client sets none.
+def most_output(caller: Caller, call: Call, weight: Weight, use: UseCase | None = None) -> tuple[Weight, int | None]:
+    """What a call weighs under its tenant's largest output, and the maximum to put in, where the client sets none. One that
+    the overrides of its name set is the operator's word, and wins.
 
     Raises `InvalidValue` where the client asks for more.
     """
     most = caller.max_output
-    if most is None or call.endpoint.max_field is None or call.document is None:
+    if most is None or call.endpoint.max_field is None or call.document is None or (use and use.sets_maximum):
         return weight, None
     is_bound = False
     for name in [name for name in call.max_fields if name in MAXIMA[call.endpoint.shape]]:

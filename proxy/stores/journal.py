@@ -29,7 +29,7 @@ from proxy.stores.reserve import Backlog, Reserve
 from proxy.stores.segment_writer import OverLimit, SegmentRules, SegmentWriter, framed
 from proxy.stores.segments import Position, segment_path
 from proxy.stores.sync import Fsync, Syncer
-from proxy.stores.tail import Batch, Tail
+from proxy.stores.tail import Tail
 
 _MOST_SEGMENT = 4 * 2**20  # a start reads them all, which are one or two
 _MOST_RESERVE = 2**20
@@ -149,7 +149,7 @@ class Journal:
                 self.failure = ""
         return self.healthy
 
-    def newest(self, after: Position) -> tuple[Position, Batch | None]:
+    def newest(self, after: Position) -> tuple[Position, list[Record] | None]:
         """The end, and what lies between `after` and it; None where that is in the segments only. Given out once."""
         self._follow()  # most of it while others may append
         with self._lock:

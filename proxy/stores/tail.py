@@ -9,16 +9,17 @@ from proxy.stores.segments import Position
 
 _MOST_RECORDS = 20_000  # to read them back from segments takes twice as long, so that who is behind would stay there
 
-Batch = list[Record]
-
 
 class Tail:
-    """Everything the ledger wants behind some position, in order. `lose` may be called from any thread; the journal's
-    lock is around `take` and `forget`."""
+    """Everything the ledger wants behind some position, in order.
+
+    `take` is for the ledger's thread, under the journal's lock. `note` is for one thread at a time: under that lock as well, or
+    else for the ledger's. `lose` may be called from any at any time: what is noted meanwhile, `take` does not give out.
+    """
 
     def __init__(self) -> None:
         self._after: Position | None = None  # what a start finds is read, and judged
-        self._records: Batch = []
+        self._records: list[Record] = []
 
     def note(self, records: Iterable[Record]) -> None:
         """These were written, all but beginnings. What is too much stands in the segments only."""
@@ -29,16 +30,11 @@ class Tail:
         else:
             self._records += records
 
-    def take(self, after: Position, end: Position) -> Batch | None:
-        """All there is between `after` and `end`, which is the journal's; None where some of it is not here."""
+    def take(self, after: Position, end: Position) -> list[Record] | None:
+        """All there is between `after` and `end`, which is the journal's; None where some of it is not here. Given out once."""
         records, known = self._records, self._after
-        self.forget(end)
+        self._after, self._records = end, []
         return records if after == known else None
-
-    def forget(self, end: Position) -> None:
-        """Begin anew at the journal's end."""
-        self._after = end
-        self._records = []
 
     def lose(self) -> None:
         """Something is not here: until it is asked next, nothing need be."""

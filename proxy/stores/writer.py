@@ -27,8 +27,8 @@ from proxy.stores.database import is_busy
 from proxy.stores.failures import LedgerDamaged, LedgerReplaced
 from proxy.stores.journal import Journal
 from proxy.stores.link import Link, Look
+from proxy.stores.records import Record
 from proxy.stores.segments import START, Position, Problem, Reader
-from proxy.stores.tail import Batch
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -256,7 +256,7 @@ class Writer:
         # whatever the journal has now came after we began
         self._behind_since = None if self._journal.end == end else began
 
-    def _took(self, newest: Batch | None, end: Position) -> bool:
+    def _took(self, newest: list[Record] | None, end: Position) -> bool:
         """Apply what is still in memory; False where it is not, or holds what only its segment has in a form that fits."""
         if newest is None:
             return False

@@ -32,6 +32,7 @@ from proxy.translate.values import (
     a_text,
     an_object,
 )
+from proxy.wire.call import whole
 
 MODES: dict[str, Mode] = {"auto": "auto", "none": "none", "required": "required"}
 _ROLES: dict[str, Role] = {
@@ -55,7 +56,7 @@ def read_chat(body: dict[str, Any], losses: Losses) -> Request:
     """Read a request. Raises `InvalidValue` where its shape is not chat's."""
     options = body.get("stream_options")
     functions = bool(body.get("functions")) and not body.get("tools")
-    maximum = a_count(body.get("max_completion_tokens"))
+    maximum = whole(body.get("max_completion_tokens"))
     stop = body.get("stop")
     request = Request(
         model=a_text(body.get("model")),
@@ -64,7 +65,7 @@ def read_chat(body: dict[str, Any], losses: Losses) -> Request:
         choice=_choice(body.get("tool_choice", body.get("function_call")), losses),
         parallel=False if functions else a_flag(body.get("parallel_tool_calls")),
         functions=functions,
-        maximum=a_count(body.get("max_tokens")) if maximum is None else maximum,
+        maximum=whole(body.get("max_tokens")) if maximum is None else maximum,
         temperature=a_number(body.get("temperature")),
         top_p=a_number(body.get("top_p")),
         stop=[stop] if isinstance(stop, str) else [text for text in a_list(stop, "stop") if isinstance(text, str)],

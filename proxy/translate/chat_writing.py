@@ -30,7 +30,7 @@ from proxy.translate.values import (
 LONGEST_USER = 64  # OpenAI refuses longer ones
 # Members that servers of chat know beside OpenAI's, or that other protocols call the same.
 _SPOKEN = frozenset(
-    "n seed frequency_penalty presence_penalty repetition_penalty logit_bias top_k top_a min_p chat_template_kwargs "
+    "seed frequency_penalty presence_penalty repetition_penalty logit_bias top_k top_a min_p chat_template_kwargs "
     "prompt_cache_retention prompt_cache_options".split()
 )
 
@@ -65,7 +65,9 @@ def write_chat(request: Request, aim: Aim, losses: Losses) -> dict[str, Any]:
     _put(body, service_tier=request.tier or None, metadata=request.metadata, prompt_cache_key=request.cache_key or None)
     _put(body, logprobs=request.logprobs or None, top_logprobs=request.top_logprobs)
     spoken = {name: value for name, value in request.extra.items() if name in _SPOKEN}
-    if len(spoken) < len(request.extra):
+    if request.extra.get("n") not in (None, 1):  # the others have one answer, and one is held for
+        losses.add("n", "changed")
+    if request.extra.keys() - _SPOKEN - {"n"}:
         losses.add("other")
     return body | spoken
 

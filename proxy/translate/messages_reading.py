@@ -30,6 +30,7 @@ from proxy.translate.values import (
     a_text,
     an_object,
 )
+from proxy.wire.call import whole
 
 _ROLES: dict[str, Role] = {"assistant": "assistant", "system": "system", "developer": "system"}
 _READ = frozenset(
@@ -72,7 +73,7 @@ def read_messages(body: dict[str, Any], losses: Losses) -> Request:
         tools=_tools(body.get("tools"), losses),
         choice=_choice(choice, losses),
         parallel=_parallel(choice),
-        maximum=a_count(body.get("max_tokens")),
+        maximum=whole(body.get("max_tokens")),
         temperature=a_number(body.get("temperature")),
         top_p=a_number(body.get("top_p")),
         stop=[text for text in a_list(body.get("stop_sequences"), "stop_sequences") if isinstance(text, str)],

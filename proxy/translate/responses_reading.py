@@ -24,6 +24,7 @@ from proxy.translate.values import (
     a_text,
     an_object,
 )
+from proxy.wire.call import whole
 
 _READ = frozenset(
     "model input instructions tools tool_choice parallel_tool_calls max_output_tokens temperature top_p stream text "
@@ -54,7 +55,7 @@ def read_responses(body: dict[str, Any], losses: Losses) -> Request:
         tools=read_tools(body.get("tools"), losses),
         choice=_choice(body.get("tool_choice"), losses),
         parallel=a_flag(body.get("parallel_tool_calls")),
-        maximum=a_count(body.get("max_output_tokens")),
+        maximum=whole(body.get("max_output_tokens")),
         temperature=a_number(body.get("temperature")),
         top_p=a_number(body.get("top_p")),
         stream=body.get("stream") is True,

@@ -40,7 +40,7 @@ _LOST: tuple[Field, ...] = (
     "context_management",
     "mcp_servers",
 )
-_LEAST_OUTPUT = 16  # tokens
+LEAST_OUTPUT = 16  # tokens
 _SPOKEN = frozenset({"truncation", "max_tool_calls", "prompt_cache_options", "prompt_cache_retention"})
 
 
@@ -85,10 +85,10 @@ def write_responses(request: Request, aim: Aim, losses: Losses) -> dict[str, Any
 
 def _maximum(asked: int | None, losses: Losses) -> int | None:
     """The limit of the output; agents ask for one token to see whether there is an answer, which is refused here."""
-    if asked is None or not 0 < asked < _LEAST_OUTPUT:
+    if asked is None or not 0 < asked < LEAST_OUTPUT:
         return asked
     losses.add("max_tokens", "changed")
-    return _LEAST_OUTPUT
+    return LEAST_OUTPUT
 
 
 def _note(request: Request, losses: Losses) -> None:

@@ -48,6 +48,15 @@ _templates = BodyTemplates()
 Defaults = tuple[tuple[str, bytes], ...]
 
 
+def whole(value: object) -> int | None:
+    """A whole number as lenient providers read it (`100.0`, `"100"`); None for anything else."""
+    if isinstance(value, str) and value.isdecimal() and len(value) < 10:
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
 class Call(Struct, frozen=True):
     """One request, read.
 

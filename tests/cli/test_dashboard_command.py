@@ -49,6 +49,12 @@ def test_a_link_logs_a_browser_in_once_as_owner(tmp_path: Path) -> None:
     assert not any(secret in json.dumps(told) + daemon.output for secret in secrets)
 
 
+def test_there_is_no_link_to_a_dashboard_that_is_switched_off(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, features={"dashboard": False})
+    with desk.daemon():
+        assert "the dashboard is switched off (`features.dashboard`)" in desk.refused("dashboard")
+
+
 def test_a_link_ends_and_of_too_many_the_oldest_does() -> None:
     sessions, ann = Sessions(), Holder("ann", "owner")
     late, first = sessions.link(ann, 0.0), sessions.link(ann, 1.0)

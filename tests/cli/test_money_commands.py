@@ -125,7 +125,8 @@ def test_budgets_stand_where_the_calls_left_them_and_can_be_corrected(desk: Desk
         ((TOTAL, "much", "--reason", "x"), "must be in US dollars"),
         ((TOTAL, "nan", "--reason", "x"), "must not be zero"),
         ((TOTAL, "0", "--reason", "x"), "must not be zero"),
-        ((TOTAL, "1", "--reason", "  "), "--reason must say why"),
+        ((TOTAL, "0.0000000000001", "--reason", "x"), "must not be zero"),
+        ((TOTAL, "1", "--reason", "  "), "the reason must say why"),
     ],
 )
 def test_an_adjustment_that_makes_no_sense_changes_nothing(

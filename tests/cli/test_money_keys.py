@@ -382,7 +382,7 @@ def test_a_key_that_cannot_be_is_refused_with_its_place(tree: dict[str, Any], se
         (("--expires", "later"), "must be"),
         (("--expires", "0"), "--expires must be longer than nothing"),
         (("--budget", "x/day"), "must be"),
-        (("--models", ""), "'--models': is empty; leave the option out, or is a variable not set?"),
+        (("--models", ""), "'--models': is empty; leave it out, or is a variable not set?"),
         (("--models", " , "), "'--models': is empty"),
         (("--tenant", ""), "'--tenant': is empty"),
     ],

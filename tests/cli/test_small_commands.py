@@ -68,6 +68,20 @@ def test_every_command_says_its_version(tmp_path: Path, words: tuple[str, ...]) 
     assert (done.returncode, done.stdout) == (0, f"tollkeeper, version {__version__}\n")
 
 
+@pytest.mark.parametrize("words", [("serve",), ("usage",), ("keys", "list"), ("check",), ("what-if",)])
+def test_a_configuration_whose_variable_is_not_set_is_not_the_default_one(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    done = typed(tmp_path, *words, "--config", "")
+    assert (done.returncode, "'--config': is empty; leave it out" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("command", ["check", "init"])
+def test_a_file_whose_variable_is_not_set_is_not_the_usual_one(tmp_path: Path, command: str) -> None:
+    done = typed(tmp_path, command, "")
+    assert (done.returncode, done.stdout, "is empty; leave it out" in done.stderr) == (2, "", True)
+
+
 def test_a_file_to_watch_must_be_there(tmp_path: Path) -> None:
     done = typed(tmp_path, "serve", "--mock", "--watch")
     assert (done.returncode, "--watch needs a configuration file" in done.stderr) == (2, True)

@@ -178,6 +178,9 @@ def test_keys_are_made_and_ended(daemon: Daemon, upstream: Upstream) -> None:
     terms = {"name": "bob", "models": ["openai/*"], "budgets": [{"usd": 2, "per": "day"}]}
     made = admin(daemon, "POST", "/keys", WITH_TOKEN, terms)
     fits(document, "/keys", "POST", made)
+    twice = admin(daemon, "POST", "/keys", WITH_TOKEN, {"name": "bob"})
+    assert (twice.status, twice.error["code"]) == (400, "invalid_value")
+    assert twice.error["message"].startswith("There is a key named 'bob' already")
     bob = [("Authorization", f"Bearer {made.json['secret']}")]
     assert daemon.chat(headers=bob).status == 200
     listed = {key["name"]: key for key in admin(daemon, "GET", "/keys").json["keys"]}
@@ -296,9 +299,20 @@ BAD = [
     ("GET", "/usage?tz=Mars/Base", None, 400, "invalid_value"),
     ("GET", "/usage?colour=red", None, 400, "invalid_value"),
     ("POST", "/keys", {"name": "bob", "budgets": [{"usd": -1, "per": "day"}]}, 400, "invalid_value"),
-    ("POST", "/keys", {"name": "alice"}, 400, "invalid_value"),
+    ("POST", "/keys", {"name": "alice"}, 409, "defined_in_file"),
     ("DELETE", "/keys/alice", None, 409, "defined_in_file"),
 ]
+
+
+def test_a_body_that_does_not_fit_is_told_in_words(refusing: Daemon) -> None:
+    for path, body, sentence in (
+        ("/keys", {"name": "bob", "models": "openai/*"}, "'models' must be a list."),
+        ("/keys", {"name": "bob", "lossy": "warm"}, "'lossy' must be allow, warn or reject (did you mean warn?)."),
+        ("/budgets/key:alice:total/adjustments", {"usd": 1, "reason": "x"}, "'usd' must be text."),
+        ("/budgets/key:alice:total/adjustments", {"usd": "1"}, "'reason' is missing."),
+    ):
+        reply = admin(refusing, "POST", path, WITH_TOKEN, body)
+        assert (reply.status, reply.error["message"]) == (400, f"The body must be a JSON object: {sentence}")
 
 
 @pytest.mark.parametrize("path", ["/routing/recommend", "/routing/simulate", "/keys", "/settings/rollback"])

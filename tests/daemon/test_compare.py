@@ -17,6 +17,7 @@ from harness.surroundings import PATIENCE_SECONDS, surroundings
 KEYS = {
     "alice": {"key": "sk-alice-canary", "budgets": [{"usd": 1, "per": "total"}], "models": ["mock/*"]},
     "bob": {"key": "sk-bob-canary"},
+    "carol": {"key": "sk-carol-canary", "cache": {"when": "always"}, "coalesce": True},
 }
 
 
@@ -32,6 +33,15 @@ def compared(daemon: Daemon, **members: Any) -> Reply:
     return daemon.post(
         "/tollkeeper/compare", {"models": ["mock/echo", "mock/slow?ttft=0.05"], "prompt": "Hello there", **members}
     )
+
+
+def test_what_a_comparison_cannot_be_is_told_in_words(daemon: Daemon) -> None:
+    for wrong, sentence in (
+        ({"models": []}, "'models' must be a list of at least 1."),
+        ({"repeat": 11}, "'repeat' must be a whole number of at most 10."),
+    ):
+        reply = compared(daemon, **wrong)
+        assert (reply.status, reply.error["message"]) == (400, f"The comparison cannot be read: {sentence}")
 
 
 def test_each_column_is_a_measured_call_of_the_key(daemon: Daemon) -> None:
@@ -52,6 +62,13 @@ def test_each_column_is_a_measured_call_of_the_key(daemon: Daemon) -> None:
         line = daemon.wait_for_log(lambda line, found=cell: line.get("request_id") == found["request_id"])  # type: ignore[misc]
         assert (line["key"], line["cost_usd"]) == ("alice", cell["cost_usd"])
     assert reply.json["verdict"] is None
+
+
+def test_each_column_is_asked_however_often_it_was_before(daemon: Daemon) -> None:
+    body = {"models": ["mock/echo"], "prompt": "Hello again", "repeat": 2}
+    for _ in range(2):
+        reply = daemon.post("/tollkeeper/compare", body, [("Authorization", "Bearer sk-carol-canary")])
+        assert {cell["cost_source"] for cell in reply.json["cells"]} == {"reported"}
 
 
 def test_pieces_come_as_they_are_said_and_names_only_at_the_end(daemon: Daemon) -> None:

@@ -35,6 +35,8 @@ def daemon(upstream_server: Upstream, tmp_path_factory: pytest.TempPathFactory) 
         "timeouts": {"total": 300, "images": 0.3},
     }
     config["credits"] = {"usd": "0.0004", "name": "coins"}
+    twins = {"target": "bytedance-seed/seedream-4.5", "defaults": {"n": 2}, "overrides": {"resolution": "2K"}}
+    config["models"]["twins"] = twins
     with Daemon(config, tmp_path_factory.mktemp("images"), key=CLIENT_KEY) as running:
         yield running
         assert running.stop() == 0, running.output
@@ -138,6 +140,20 @@ def test_policies_of_all_providers_are_one_code(
     reply = daemon.post("/v1/images/generations", ASKED)
     assert code_of(reply) == (due[0], "invalid_prompt", due[1])
     assert len(upstream.calls) == 1
+
+
+def test_what_a_name_says_is_asked_for_and_told(daemon: Daemon, upstream: Upstream) -> None:
+    upstream.expect(json_reply(drawn()), json_reply(drawn()), path="/images")
+    replies = [
+        daemon.post("/v1/images/generations", {"model": "twins", "prompt": "a toll house", **said})
+        for said in ({"resolution": "4K"}, {"n": 1})
+    ]
+    assert [(call.json.get("n"), call.json["resolution"]) for call in upstream.calls] == [(2, "2K"), (None, "2K")]
+    told = "model=bytedance-seed/seedream-4.5, protocol=images/generations>images"
+    assert [reply.header("x-tollkeeper-adjusted") for reply in replies] == [
+        f'resolution="2K", n=2, {told}',
+        f'resolution="2K", {told}',
+    ]
 
 
 def test_openai_itself_gets_and_gives_what_it_does(daemon: Daemon, upstream: Upstream) -> None:

@@ -126,6 +126,29 @@ def test_a_call_that_waited_in_line_says_for_how_long(daemon: Daemon, upstream: 
     assert waited_ms <= timing(replies[1])["wait"] <= daemon.line_of(replies[1])["total_seconds"] * 1000
 
 
+def sent_seconds(daemon: Daemon) -> float:
+    """How old the one call is that a provider has been sent; 0 before it was."""
+    return next(
+        (float(call["age_seconds"]) for call in daemon.asked("/calls")["calls"] if call["phase"] == "sent"), 0.0
+    )
+
+
+def test_the_wait_for_a_provider_is_not_ours_where_the_client_leaves_meanwhile(
+    daemon: Daemon, upstream: Upstream
+) -> None:
+    gate = upstream.gate()
+    upstream.expect(wait_at(gate), model="openai/left-alone")
+    with daemon.open_chat("openai/left-alone", stream=True):
+        upstream.wait_for_calls(1)
+        seen = sent_seconds(daemon)
+        while sent_seconds(daemon) < seen + 0.3:
+            pass
+    line = daemon.wait_for_log(lambda line: line.get("model") == "openai/left-alone")
+    gate.open()
+    assert line["client_left"] == "sent"
+    assert line["total_seconds"] - line["overhead_seconds"] >= 0.29
+
+
 def test_what_the_provider_says_of_its_own_time_passes_beside_ours(daemon: Daemon, upstream: Upstream) -> None:
     upstream.expect(json_reply(chat_reply(), headers=[("server-timing", "cfCacheStatus;desc=DYNAMIC")]))
     reply = daemon.chat()

@@ -36,7 +36,7 @@ def config(upstream: Upstream) -> dict[str, Any]:
         "acme": {
             "parent": "umbrella",
             "credentials": {"openrouter": OWN["acme"]},
-            "models": ["acme-story", "openai/*"],
+            "models": ["acme-story", "acme-long", "openai/*"],
             "default_model": "acme-story",
             "max_output": 4000,
             "limits": [{"requests": 50000, "per": "minute"}],
@@ -56,7 +56,11 @@ def config(upstream: Upstream) -> dict[str, Any]:
             "openrouter": {"kind": "openrouter", "base_url": f"{upstream.url}/or/api/v1", **provider},
             "oai": {"kind": "openai", "base_url": f"{upstream.url}/oai/v1", **provider},
         },
-        "models": {"acme-story": "openai/gpt-4o", "globex-story": "anthropic/claude-sonnet-4.5"},
+        "models": {
+            "acme-story": "openai/gpt-4o",
+            "acme-long": {"target": "openai/gpt-4o", "overrides": {"max_tokens": 6000}},
+            "globex-story": "anthropic/claude-sonnet-4.5",
+        },
         "tenants": tenants,
         "keys": {
             "alice": {"key": KEYS["acme"], "tenant": "acme"},
@@ -196,6 +200,10 @@ def test_the_largest_output_is_put_in_and_what_is_above_is_refused(daemon: Daemo
     assert "`tenants.acme.max_output`" in refused.error["message"]
     chat(daemon, "globex")
     assert "max_tokens" not in upstream.calls[-1].json
+    for asked_for in ({}, {"max_tokens": 5}, {"max_tokens": 9000}):
+        long = chat(daemon, "acme", model="acme-long", **asked_for)
+        assert (long.status, upstream.calls[-1].json["max_tokens"]) == (200, 6000), "an override is the operator's word"
+        assert long.header("x-tollkeeper-adjusted") == "max_tokens=6000"
 
 
 def test_privacy_is_promised_by_openrouter_and_refused_elsewhere(daemon: Daemon, upstream: Upstream) -> None:

@@ -111,6 +111,15 @@ def test_T31_comments_before_the_first_event_pass_with_it(daemon: Daemon, upstre
     assert (reply.body, reply.complete) == (events, True)
 
 
+def test_of_very_many_comments_before_the_first_event_the_latest_pass(daemon: Daemon, upstream: Upstream) -> None:
+    events, comments = chat_stream(USAGE), [b": %0996d\n\n" % number for number in range(100)]
+    upstream.expect(sse_apart([*comments, events]))
+    reply = daemon.chat(stream=True)
+    passed = reply.body.removesuffix(events)
+    assert b"".join(comments).endswith(passed)
+    assert 1000 <= len(passed) <= 16 * 1024
+
+
 @pytest.mark.parametrize("before", [b"", chat_chunk("small")])
 @pytest.mark.parametrize("mebibytes", [2, 6, 40])
 def test_T32_a_very_long_line_passes_in_bounded_memory(

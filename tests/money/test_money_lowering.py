@@ -19,6 +19,9 @@ from money_books import KEY, StartToll, ask, books_of, eventually, priced
 
 HELLO: list[Any] = [{"role": "user", "content": "hi"}]
 LEAST_TOKENS = 256
+USAGE = {"input_tokens": 1, "output_tokens": 1}
+MESSAGE = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [], "usage": USAGE}
+RESPONSE = {"id": "resp_1", "object": "response", "status": "completed", "model": "m", "output": [], "usage": USAGE}
 
 
 def under(upstream: Upstream, usd: float, **more: Any) -> dict[str, Any]:
@@ -238,3 +241,26 @@ def test_no_secret_of_ours_is_in_a_refusal(start_daemon: StartToll, upstream: Up
     reply = start_daemon(**under(upstream, 0.1)).chat("chat", max_tokens=5000)
     assert UPSTREAM_KEY.encode() not in reply.raw
     assert CLIENT_KEY.encode() not in reply.raw
+
+
+@pytest.mark.parametrize("asked", [10, 10.0, "10"])
+def test_the_maximum_of_a_translated_call_is_the_one_that_was_held(
+    start_daemon: StartToll, upstream: Upstream, asked: Any
+) -> None:
+    members = under(upstream, 0.02)
+    members["providers"]["anthropic"]["speaks"] = ["messages"]
+    members["routes"].append({"match": "anthropic/*", "provider": "anthropic"})
+    upstream.expect(json_reply(MESSAGE))
+    assert start_daemon(**members).chat("claude", max_tokens=asked).status == 200
+    assert upstream.call.json["max_tokens"] == 10
+
+
+@pytest.mark.parametrize(("usd", "status"), [(0.02, 200), (0.01, 402)])
+def test_where_a_protocol_asks_for_sixteen_tokens_they_are_held(
+    start_daemon: StartToll, upstream: Upstream, usd: float, status: int
+) -> None:
+    members = under(upstream, usd)
+    members["providers"]["oai"]["speaks"] = ["responses"]
+    upstream.expect(json_reply(RESPONSE))
+    assert start_daemon(**members).chat("direct", max_tokens=1).status == status
+    assert [call.json["max_output_tokens"] for call in upstream.calls] == ([16] if status == 200 else [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from msgspec.structs import replace
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
+from proxy.observe.labels import Known
 from proxy.observe.metric_table import GEN_AI, SOURCES, TABLE, markdown
+from proxy.observe.metrics import Metrics
 from proxy.observe.readings import ReloadState
 from proxy.observe.seen import CallSeen, CostSeen
 
@@ -252,3 +255,23 @@ def test_many_at_once_count_as_one_by_one() -> None:
         single.finished(call)
     together.finished(*calls)
     assert without_process(samples(page(single))) == without_process(samples(page(together)))
+
+
+def test_what_is_judged_late_waits_while_a_page_is_made() -> None:
+    done, overtook = threading.Event(), []
+
+    def judge() -> None:
+        fed.flagged("fast", "judge")
+        done.set()
+
+    def is_key(_: str) -> bool:
+        """Asked while the page is made."""
+        judging.start()
+        overtook.append(done.wait(0.2))
+        return True
+
+    fed, judging = Metrics(Known(lambda _: True, is_key), State().sources()), threading.Thread(target=judge)
+    fed.finished(GOOD)
+    assert 'flag="judge"' not in page(fed)
+    judging.join()
+    assert (overtook, value(fed, "tollkeeper_quality_total", model="fast", flag="judge")) == ([False], 1)

@@ -417,6 +417,9 @@ def messages_to_chat(**members: Any) -> tuple[dict[str, Any], list[str]]:
 MESSAGES_TO_CHAT = [
     ({}, {"max_tokens": 100, "messages": HI}, []),
     ({"stream": True}, {"stream": True, "stream_options": {"include_usage": True}}, []),
+    ({"n": 50, "seed": 1}, {"n": None, "seed": 1}, ["n"]),  # of messages there is one answer
+    ({"n": 1}, {"n": None}, []),
+    ({"max_tokens": "10"}, {"max_tokens": 10}, []),
     ({"system": "Be brief."}, {"messages": [{"role": "system", "content": "Be brief."}, *HI]}, []),
     (
         {

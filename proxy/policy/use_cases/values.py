@@ -7,6 +7,7 @@ from typing import Literal
 from msgspec import Struct
 
 from proxy.policy.quality.values import Watch
+from proxy.wire.call import MAX_FIELDS
 
 SystemMode = Literal["prepend", "replace", "default"]
 Members = tuple[tuple[str, bytes], ...]  # of a request: name and JSON text
@@ -41,6 +42,11 @@ class UseCase(Struct, frozen=True):
     fallback_on: frozenset[str] | None = None
     at: tuple[tuple[int, str], ...] = ()
     watch: Watch | None = None
+
+    @property
+    def sets_maximum(self) -> bool:
+        """Whether it says how much may be written, whatever the client says."""
+        return any(name in MAX_FIELDS for name, _ in self.overrides)
 
     @property
     def version(self) -> str:

@@ -126,7 +126,7 @@ class Api:
 
     def _left(self, client: Client) -> None:
         """A client has gone, which is nothing to a call whose reply is kept for it."""
-        if not client.takers or not client.stays:
+        if not client.takers or not client.client_left():
             self.parts.drainer.left(client.stepper, client.record)
 
     async def _line(self, client: Client, record: Record, sender: Sender | None, body: Body) -> None:

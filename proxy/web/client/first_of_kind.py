@@ -62,7 +62,7 @@ async def worked_out(parts: Parts, sender: Sender, unread: Body, client: Client,
     weight, cap = NO_WEIGHT, None
     if head.endpoint.counts:
         weight = await off_loop(to_weigh(call), weigh, call, plan.defaults) if large else weigh(call, plan.defaults)
-        weight, cap = (weight, cap) if caller.max_output is None else most_output(caller, call, weight)
+        weight, cap = (weight, cap) if caller.max_output is None else most_output(caller, call, weight, plan.use)
     until, scopes = record.started + head.read_timeout_seconds, scopes_of(caller)
     job = Job(
         call, weight.requested, weight.text_tokens, weight.likely_tokens, caller, plan, head.incoming, record, until, scopes,
@@ -85,7 +85,7 @@ async def _answered(parts: Parts, asked: Asked, client: Client) -> bool:
     if own is not None and await own.answer(asked, client):
         return True
     if endpoint.is_own:
-        raise UnknownEndpoint("Nothing is answered at this path.")
+        raise UnknownEndpoint("Nothing is answered at this path, or not by this method.")
     check_endpoint(asked.caller, endpoint)
     return False
 

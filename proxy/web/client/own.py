@@ -60,7 +60,7 @@ class Estimates:
         def standings(plan: Plan) -> list[Standing]:
             target = plan.targets[0]
             names = (plan.label, target.model, f"{target.provider}/{target.model}")
-            under = books.under(scopes, Subject(caller.name, target.provider, names)) if books.narrowed else scopes
+            under = books.under(scopes, Subject(caller.name, target.provider, names)) if books.has_narrowed else scopes
             return list(books.standings(under, now))
 
         lists = Lists(self._parts.names, exchange.admission.prices, exchange.providers)

@@ -16,8 +16,8 @@ from proxy.web.client.heads import Asked
 from proxy.web.client.parts import Parts
 from proxy.web.operator.admin_api import Declined, UsageAsk
 from proxy.web.operator.control_state import LiveState
-from proxy.web.operator.reading import read_ask
 from proxy.web.operator.timestamps import read_query, usage_params
+from proxy.web.reading import read_ask
 
 _PATH = "/tollkeeper/usage"
 _KNOWN = ("by", "since", "until", "tz", "model", "provider")

@@ -40,10 +40,10 @@ def adjustment(admin_api: AdminApi, ask: AdjustAsk, now: float) -> Adjusted:
         usd = Decimal(ask.usd)
     except InvalidOperation:
         raise Declined("the amount must be in US dollars such as 0.25 or -0.25") from None
-    if not usd.is_finite() or not 0 < abs(usd) <= _MOST_USD:
+    if not usd.is_finite() or abs(usd) > _MOST_USD or not to_pusd(usd):
         raise Declined("the amount must not be zero, and at most a million dollars either way")
     if not ask.reason.strip():
-        raise Declined("--reason must say why")
+        raise Declined("the reason must say why")
     identity, actor = f"adj_{secrets.token_hex(12)}", ACTOR.get()
     what = (ask.budget, standing.period, to_pusd(usd), ask.reason.strip())
     return Adjusted(identity, int(now * 1000), *what, actor.name, actor.source, actor.tenant or "")

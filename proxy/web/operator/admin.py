@@ -26,7 +26,7 @@ from proxy.errors import (
     UnknownEndpoint,
     VersionChanged,
 )
-from proxy.stores.failures import StoreError
+from proxy.stores.failures import KeyExists, StoreError
 from proxy.web.body import read_body
 from proxy.web.errors import SERVER_NAME, error_response
 from proxy.web.faults import MethodNotSupported
@@ -43,13 +43,13 @@ from proxy.web.operator.events import Happening
 from proxy.web.operator.logins import LOGIN_PATHS, Logins
 from proxy.web.operator.orders import Orders
 from proxy.web.operator.pictures import drawing_health
-from proxy.web.operator.reading import refuse_twice
 from proxy.web.operator.rights import PAGES, RIGHTS, Right, right_of
 from proxy.web.operator.route import Route
 from proxy.web.operator.routing_orders import RecommendBody
 from proxy.web.operator.settings_orders import ReloadRefused
 from proxy.web.operator.stored_settings import Changed, SettingAnswer, SettingSetAnswer
 from proxy.web.operator.timestamps import read_query, usage_params
+from proxy.web.reading import in_words, refuse_twice
 
 log = structlog.get_logger()
 
@@ -170,7 +170,7 @@ class Admin:
             raise VersionChanged(_sentence(error)) from None
         except (ConfigProblems, ReloadRefused) as error:
             raise ConfigRefused(_sentence(error)) from None
-        except (Declined, ValueError, msgspec.ValidationError) as error:
+        except (Declined, KeyExists, ValueError, msgspec.ValidationError) as error:
             raise InvalidValue(_sentence(error)) from None
         except (TimeoutError, StoreError, OSError) as error:
             raise LedgerUnusable(_sentence(error)) from None
@@ -256,8 +256,8 @@ async def _given(request: BaseRequest, route: Route) -> dict[str, Any]:
             return {**given, **msgspec.json.decode(raw, type=dict[str, Any])}
         read = _BODIES.get(route.body)
         body = msgspec.json.decode(raw or b"{}", type=route.body) if read is None else read(raw)
-    except (Declined, msgspec.DecodeError, RecursionError) as error:
-        raise InvalidValue(f"The body must be a JSON object: {error}.") from None
+    except (msgspec.DecodeError, RecursionError, ValueError) as error:
+        raise InvalidValue(f"The body must be a JSON object: {in_words(error, route.body)}.") from None
     return {**given, **msgspec.to_builtins(body)}
 
 

@@ -94,7 +94,7 @@ ROUTES = (
     Route("GET", "/keys", "keys", "Every client key: what it may, what it spent. Never a secret.", KeysAnswer,
           fails=(503,)),
     Route("POST", "/keys", "create", "Make a key; its secret is told this once.", KeyMadeAnswer,
-          body=NewKeyBody, changes=True, fails=(400, 503)),
+          body=NewKeyBody, changes=True, fails=(400, 409, 503)),
     Route("PATCH", "/keys/{key}", "update", "Give a key other terms or another name; what is given replaces what was.",
           KeyChangedAnswer, body=KeyChangesBody, changes=True, fails=(400, 404, 409, 503)),
     Route("POST", "/keys/{key}/rotations", "rotate", "Give a key another secret, told this once.",

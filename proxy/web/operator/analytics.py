@@ -18,7 +18,7 @@ from proxy.stores.analytics import AnalyticsQuestion, AnalyticsReport, By, Inter
 from proxy.web.operator.admin_api import AdminApi, Declined, EpochMs
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.control_state import LiveState
-from proxy.web.operator.reading import read_ask
+from proxy.web.reading import read_ask
 
 ANALYTICS_FILTERS = ("key", "tenant", "provider", "model", "endpoint", "session", "flag")
 MOST_ROWS = 50_000

@@ -106,7 +106,7 @@ class LiveState:
         try:
             return ZoneInfo(name) if name else self._settings.money.zone
         except (ValueError, OSError, KeyError):
-            raise ValueError("tz must be a time zone such as Europe/Berlin") from None
+            raise ValueError("'tz' must be a time zone such as Europe/Berlin") from None
 
     @property
     def files(self) -> Files:

@@ -17,7 +17,7 @@ from proxy.stores.audit import Deed
 from proxy.web.operator.actor import ACTOR, Actor
 from proxy.web.operator.admin_api import Declined, Unknown
 from proxy.web.operator.answers import Answer
-from proxy.web.operator.reading import read_ask
+from proxy.web.reading import read_ask
 
 Params = dict[str, Any]
 _DONE: dict[State, str] = {

@@ -213,7 +213,7 @@ def _quote(admin_api: AdminApi, call: Call, plan: Plan, caller: Caller) -> tuple
     provider = admin_api.settings.providers[target.provider]
     rules = admin_api.settings.money.rules
     try:
-        weight, _ = most_output(caller, call, weigh(call, plan.defaults))
+        weight, _ = most_output(caller, call, weigh(call, plan.defaults), plan.use)
     except InvalidValue as error:
         raise Unknown(error.message) from None
     return quote_for(weight, provider, [(plan.label, target.model)], admin_api.prices, rules), weight.likely_tokens

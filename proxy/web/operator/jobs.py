@@ -12,7 +12,7 @@ from proxy.stores.job_rows import OPEN, Job, Tenants
 from proxy.web.operator.admin_api import Declined, Unknown, instant
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.bounds import Bounds
-from proxy.web.operator.reading import read_ask
+from proxy.web.reading import read_ask
 
 _ENDS = ("completed", "failed", "expired", "cancelled")
 

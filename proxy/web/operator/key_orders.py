@@ -108,7 +108,7 @@ def _refuse_user(settings: Settings, others: list[Caller], uid: int) -> None:
 def _refuse_taken(settings: Settings, name: str) -> None:
     """A key of the configuration would win over a new one of its name."""
     if name in {caller.name for caller in settings.callers}:
-        raise Declined(f"the configuration has a key named {name!r} already; choose another name")
+        raise InFile(f"the configuration has a key named {name!r} already; choose another name")
 
 
 def refuse_loss(before: KeySet, after: KeySet) -> None:

@@ -20,8 +20,8 @@ from proxy.web.operator.answers import Answer
 from proxy.web.operator.control_state import LiveState
 from proxy.web.operator.model_rows import Known, ModelsAnswer, ModelsAsk
 from proxy.web.operator.models import model_list
-from proxy.web.operator.reading import read_ask
 from proxy.web.operator.timestamps import moment_ms
+from proxy.web.reading import read_ask
 
 Params = dict[str, Any]
 _MOST_NEWS = 1000

@@ -34,7 +34,6 @@ from proxy.web.operator.model_orders import ModelOrders
 from proxy.web.operator.model_versions import ModelDiffAsk, model_diff
 from proxy.web.operator.past_calls import CallOrders
 from proxy.web.operator.pictures import images_estimate, images_models
-from proxy.web.operator.reading import read_ask
 from proxy.web.operator.rights import RIGHTS
 from proxy.web.operator.routing_orders import RoutingOrders
 from proxy.web.operator.savings import SavingsOrders
@@ -44,6 +43,7 @@ from proxy.web.operator.settings_orders import Reload, SettingsOrders
 from proxy.web.operator.tenants import tenant_list
 from proxy.web.operator.traffic import Traffic
 from proxy.web.operator.trail import AuditAsk, Trail, VerifyAsk, audit_answer, heads_of, question, shown, verdict_answer
+from proxy.web.reading import read_ask
 
 Params = dict[str, Any]
 Told = Callable[[Params], AsyncGenerator[Struct]]
@@ -166,7 +166,10 @@ class Orders:
         return self.whereabouts()
 
     async def _dashboard(self, _: Params) -> Answer:
-        where = self.state.admin_api().settings.login.url or self._host.whereabouts().admin_url
+        settings = self.state.admin_api().settings
+        if not settings.features.is_on("dashboard"):
+            raise Declined("the dashboard is switched off (`features.dashboard`)")
+        where = settings.login.url or self._host.whereabouts().admin_url
         if where.startswith("unix:"):
             raise Declined(
                 "the admin port listens on a Unix socket, where no browser finds it; `auth: url:` says where one does"

@@ -15,8 +15,8 @@ from proxy.stores.records import Row
 from proxy.web.operator.admin_api import FILTERS, EpochMs, instant
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.control_state import LiveState
-from proxy.web.operator.reading import read_ask
 from proxy.web.operator.traffic import Traffic
+from proxy.web.reading import read_ask
 
 PAST_FILTERS = (*FILTERS, "tag", "error")
 

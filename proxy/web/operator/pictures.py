@@ -12,8 +12,8 @@ from proxy.policy.values import Plan, Provider
 from proxy.web.operator.admin_api import AdminApi, Unknown
 from proxy.web.operator.answers import DrawingAnswer, ProviderAnswer
 from proxy.web.operator.explain import caller_of
-from proxy.web.operator.reading import read_ask
 from proxy.web.pictures import Lists, ModelsAsk, estimate, image_models
+from proxy.web.reading import read_ask
 
 
 def lists_of(admin_api: AdminApi) -> Lists:

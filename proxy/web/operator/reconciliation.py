@@ -15,7 +15,7 @@ from proxy.stores.bills import KeptCorrection
 from proxy.web.operator.admin_api import AdminApi, EpochMs, instant
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.control_state import LiveState
-from proxy.web.operator.reading import read_ask
+from proxy.web.reading import read_ask
 
 _USUAL_MS = 30 * 86_400_000
 

@@ -27,7 +27,7 @@ from proxy.web.operator.admin_api import AdminApi, Unknown, instant
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.control_state import LiveState
 from proxy.web.operator.explain import caller_of
-from proxy.web.operator.reading import read_ask
+from proxy.web.reading import read_ask
 from proxy.wire.call import read_call
 from proxy.wire.endpoints import endpoint_for
 

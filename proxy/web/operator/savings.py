@@ -37,8 +37,8 @@ from proxy.stores.analytics import DAY_MS, AnalyticsQuestion, By
 from proxy.web.operator.admin_api import AdminApi, EpochMs, Unknown, instant
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.control_state import LiveState
-from proxy.web.operator.reading import read_ask
 from proxy.web.operator.routing_orders import RecommendBody, pool_asked
+from proxy.web.reading import read_ask
 from proxy.wire.usage import Usage
 
 _USUAL_DAYS = 30

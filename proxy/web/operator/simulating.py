@@ -22,9 +22,9 @@ from proxy.policy.values import Caller, Plan, Target
 from proxy.stores.past import PastQuestion
 from proxy.stores.records import Row
 from proxy.web.operator.admin_api import AdminApi, Unknown, instant
-from proxy.web.operator.reading import read_ask
 from proxy.web.operator.routing_orders import RecommendBody, pool_asked
 from proxy.web.operator.timestamps import moment_ms
+from proxy.web.reading import read_ask
 
 _MOST_SHOWN = 20
 _SEED = 0  # the same question has the same answer

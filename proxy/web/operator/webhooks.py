@@ -12,7 +12,7 @@ from proxy.stores.job_rows import Tenants
 from proxy.web.operator.admin_api import Unknown, instant
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.bounds import Bounds
-from proxy.web.operator.reading import read_ask
+from proxy.web.reading import read_ask
 
 
 class WebhooksAsk(Struct, frozen=True, forbid_unknown_fields=True):
