@@ -27,7 +27,7 @@ from proxy.observe.labels import (
 )
 from proxy.observe.metric_table import TOKEN_TYPES
 from proxy.observe.readings import Readings, Sources, collect, read
-from proxy.observe.seen import Alike, CallSeen, CostSeen, Kind, Meter, Took, kind_of
+from proxy.observe.seen import Alike, CallSeen, CostSeen, Meter, Took
 
 # below the 15,000 promised: what is folded into `_other` past it, and the gauges, need room too
 CEILING = 14_500
@@ -35,7 +35,7 @@ _MANY = 16  # are counted in the library's way: its call takes longer than to co
 
 
 class Metrics:
-    """Every method may be called in any thread, while `render` runs as well; `finished` and `settled` take any number at once."""
+    """Every method may be called in any thread, while `render` runs as well; `finished_alike` and `settled` take any number at once."""
 
     def __init__(self, known: Known, sources: Sources, *, gen_ai: bool = False, ceiling: int = CEILING) -> None:
         self._labels = Labels(known)
@@ -66,21 +66,6 @@ class Metrics:
         self._uncounted: list[Meter] = []  # those with callers
         self.uncounted = 0  # how much waits for `count_callers`
 
-    def finished(self, *calls: CallSeen) -> None:
-        """Count calls, whatever became of them: what many have in common is looked up once."""
-        alike: dict[Kind, list[CallSeen]] = {}
-        for call in calls:
-            alike.setdefault(kind_of(call), []).append(call)
-        self.finished_alike(
-            Alike(
-                self.meter(same[0]),
-                same,
-                [(one.key, one.tenant) for one in same],
-                sum([one.saved_pusd for one in same]),
-            )
-            for same in alike.values()
-        )
-
     def meter(self, call: CallSeen, known: Meter | None = None) -> Meter:
         """Where calls like this one are counted: `known`, while their model has the label it had then. Only for
         `finished_alike`, as it goes through what it is given: nobody else is at the families then."""
@@ -100,7 +85,7 @@ class Metrics:
         return Meter(call, labels, duration, self._overhead.at(endpoint), attempts, Counter(), is_more)
 
     def finished_alike(self, kinds: Iterable[Alike]) -> None:
-        """The same of calls that are told by their kinds."""
+        """Count calls, whatever became of them: what many of a kind have in common is looked up once."""
         overheads: dict[Distribution, list[float]] = {}
         with self._lock:
             for alike in kinds:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from operator import attrgetter
+from collections.abc import Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -105,16 +104,6 @@ class Alike(Struct, frozen=True):
     calls: Sequence[Took]
     whose: Sequence[Whose]
     saved_pusd: int = 0
-
-
-Kind = tuple[object, ...]
-
-
-# all that a call may have in common with many, whosever they are
-_COMMON = ("endpoint", "status", "provider", "model", "error_type", "stream")
-kind_of: Callable[[CallSeen], Kind] = attrgetter(
-    *_COMMON, "attempts", "fallback", "lost", "client_left", "rejected", "shadow_rejected", "flags", "cache"
-)
 
 
 class CostSeen(Struct, frozen=True):

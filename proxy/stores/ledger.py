@@ -6,13 +6,13 @@ Every function works inside a transaction of its caller.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from msgspec.structs import astuple
 
 from proxy.policy.money.amounts import usd_text
-from proxy.stores import asked_quarters, audit, known, label_rollups, rollups, spending, sums, tool_rollups
+from proxy.stores import asked_quarters, audit, label_rollups, rollups, spending, sums, tool_rollups
 from proxy.stores.alike import Groups, adding, alike
 from proxy.stores.asked_quarters import Asked
 from proxy.stores.audit import Deed
@@ -54,14 +54,6 @@ _ROWS = (
 )
 
 
-def apply(connection: Given, batch: Sequence[tuple[Position, Record]], position: Position | None = None) -> set[Charge]:
-    """Take records with their positions. `position` is given where it lies behind the last of them, or where there is none."""
-    driver = raw(connection)
-    changed, _ = take(driver, [record for _, record in batch], position or batch[-1][0])
-    sums.bring_up_all(driver)
-    return changed
-
-
 def take(
     driver: sqlite3.Connection,
     records: Sequence[Record],
@@ -97,16 +89,6 @@ def take(
         changed |= _correct(driver, [record for record in records if isinstance(record, Corrected)])
     driver.execute(_SET_POSITION, position)
     return changed, unsummed
-
-
-def position(connection: Given) -> Position:
-    """Up to where the journal is in here."""
-    return known.position(raw(connection))
-
-
-def spent(connection: Given, budgets: Iterable[str], *periods: int) -> dict[Charge, int]:
-    """What the newest periods of each budget have spent."""
-    return known.spent(raw(connection), budgets, *periods)
 
 
 def prune(connection: Given, before_ms: int | None) -> bool:

@@ -217,8 +217,3 @@ class Reader:
         offset = self._after.offset if number == self._after.segment else 0
         until = self._until.offset if self._until is not None and number == self._until.segment else None
         return Scan(segment_path(self._directory, number), number, offset, until)
-
-
-def read(directory: Path, after: Position = START) -> Iterator[tuple[Position, Record]]:
-    """Every readable record behind `after`, for callers who can do nothing about the others."""
-    return iter(Reader(directory, after))

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 from harness.http import Connection, Reply, request_bytes
+from harness.ledger import apply
 from money_commands import Desk
 from msgspec.structs import replace
 
 from proxy.policy.analysis.savings import Advice
 from proxy.stores.database import connect
-from proxy.stores.ledger import apply
 from proxy.stores.records import Row, Settled
 from proxy.stores.segments import Position
 from proxy.web.operator.savings import _row as _row_of

@@ -17,7 +17,7 @@ from harness.surroundings import PATIENCE_SECONDS
 
 from proxy.stores.records import Corrected, Refused, Row, Settled, Voided
 from proxy.stores.replay import replay
-from proxy.stores.segments import START, Position, read
+from proxy.stores.segments import START, Position, Reader
 
 USD = 10**12
 KEY = "sk-alice-money-test"
@@ -36,7 +36,7 @@ class Books:
         replayed = replay(state / "journal", position)
         self.spent.update(replayed.spent)
         self.held = [hold.hold for hold in replayed.holds]
-        for end, record in read(state / "journal", position):
+        for end, record in Reader(state / "journal", position):
             if end > replayed.end:  # written since, by the daemon that runs
                 break
             if isinstance(record, Settled | Voided | Refused):

@@ -14,7 +14,7 @@ from money_books import KEY, USD, ask, books_of, priced, settled, toll_config
 
 from proxy.stores.frames import HEADER, checksum
 from proxy.stores.records import Settled
-from proxy.stores.segments import read, segment_numbers, segment_path
+from proxy.stores.segments import Reader, segment_numbers, segment_path
 
 SLOW = "openrouter/mock/slow?ttft=0&interval=60&tokens=2&cost=0&misses=1"
 CAP = {"usd": 10, "per": "total"}
@@ -73,7 +73,7 @@ def test_a_block_of_the_journal_that_is_lost_costs_the_calls_whose_ends_were_the
     for file in state.glob("ledger.db*"):
         file.unlink()
     (segment,) = (state / "journal").glob("*.log")
-    places = [place for place, record in read(state / "journal") if isinstance(record, Settled)]
+    places = [place for place, record in Reader(state / "journal") if isinstance(record, Settled)]
     with segment.open("r+b") as file:
         file.seek(places[2].offset - 40)
         file.write(bytes(80))
@@ -94,7 +94,7 @@ def spoil(journal: Path, request_id: str) -> None:
     """Make the end of one call a record of a version that does not exist."""
     (number,) = segment_numbers(journal)
     frames = []
-    for _, record in read(journal):
+    for _, record in Reader(journal):
         payload = msgspec.msgpack.encode(record)
         if isinstance(record, Settled) and record.row.request_id == request_id:
             payload = payload.replace(b"settled", b"paid-up", 1)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.observe.labels import Known
 from proxy.observe.metrics import Metrics
 from proxy.observe.readings import BudgetState, Build, ReloadState, Sources
-from proxy.observe.seen import CallSeen, CostSeen, Tokens
+from proxy.observe.seen import Alike, CallSeen, CostSeen, Tokens
 
 USD = 10**12
 MODELS = frozenset({"fast", "openai/gpt-5", "anthropic/claude-opus-5"})
@@ -133,10 +134,27 @@ CALLS = (GOOD, FELL_BACK, FAILED, REFUSED, LEFT)
 COSTS = (COST, FELL_BACK_COST, LATE)
 
 
+_kind_of = attrgetter(  # all that calls may have in common, whosever they are
+    "endpoint", "status", "provider", "model", "error_type", "stream", "attempts", "fallback", "lost", "client_left",
+    "rejected", "shadow_rejected", "flags", "cache",
+)  # fmt: skip
+
+
+def finished(fed: Metrics, *calls: CallSeen) -> None:
+    """Have calls counted by their kinds, as `exchange/metering.py` does."""
+    alike: dict[object, list[CallSeen]] = {}
+    for call in calls:
+        alike.setdefault(_kind_of(call), []).append(call)
+    fed.finished_alike(
+        Alike(fed.meter(same[0]), same, [(one.key, one.tenant) for one in same], sum(one.saved_pusd for one in same))
+        for same in alike.values()
+    )
+
+
 def feed(fed: Metrics) -> None:
     """One call of every kind, and what their attempts cost, one of them late."""
     for call in CALLS:
-        fed.finished(call)
+        finished(fed, call)
     for cost in COSTS:
         fed.settled(cost)
     fed.budget_alert("key:alice:day", "day", "80%")

@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 import pytest
-from metrics_samples import COST, FAILED, GOOD, REFUSED, RESET, USD, State, feed, metrics, page, samples, total
+from metrics_samples import (
+    COST,
+    FAILED,
+    GOOD,
+    REFUSED,
+    RESET,
+    USD,
+    State,
+    feed,
+    finished,
+    metrics,
+    page,
+    samples,
+    total,
+)
 from msgspec.structs import replace
 
 from proxy.errors import ProxyError
@@ -32,12 +46,12 @@ def test_ten_thousand_junk_names_and_user_agents_add_no_series() -> None:
         )
 
     for odd in (junk(0), replace(junk(0), endpoint="messages")):
-        fed.finished(odd)
+        finished(fed, odd)
         fed.settled(replace(COST, model=odd.model, key=odd.key, cost_source=odd.key))
     before = samples(page(fed))
     for number in range(1, 10_001):
         odd = junk(number)
-        fed.finished(odd)
+        finished(fed, odd)
         fed.settled(replace(COST, model=odd.model, key=odd.key, cost_source=odd.key))
     after = samples(page(fed))
     assert after.keys() == before.keys()
@@ -49,9 +63,9 @@ def test_names_that_a_reload_brings_are_known_from_then_on() -> None:
     models = {"fast"}
     fed = Metrics(Known(models.__contains__, {"alice"}.__contains__), State().sources())
     new = replace(GOOD, model="new")
-    fed.finished(new)
+    finished(fed, new)
     models.add("new")
-    fed.finished(new)
+    finished(fed, new)
     found = samples(page(fed))
     counted = {dict(labels)["model"]: n for (name, labels), n in found.items() if name == "tollkeeper_requests_total"}
     assert counted == {"_other": 1, "new": 1}
@@ -68,7 +82,7 @@ def in_use(fed: Metrics, models: int, keys: int) -> None:
             refused = replace(REFUSED, model=call.model, key=call.key)
             failed = replace(FAILED, provider=provider, model=call.model, key=call.key, endpoint="responses")
             for each in (call, failed, refused):
-                fed.finished(each)
+                finished(fed, each)
             fed.settled(replace(COST, provider=provider, model=call.model, key=call.key))
             fed.settled(CostSeen(provider, call.model, call.key, 5, "computed"))
 

@@ -6,7 +6,21 @@ import threading
 from pathlib import Path
 
 import pytest
-from metrics_samples import CALLS, GOOD, REFUSED, USD, Samples, State, feed, metrics, page, samples, total, value
+from metrics_samples import (
+    CALLS,
+    GOOD,
+    REFUSED,
+    USD,
+    Samples,
+    State,
+    feed,
+    finished,
+    metrics,
+    page,
+    samples,
+    total,
+    value,
+)
 from msgspec.structs import replace
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
@@ -154,7 +168,7 @@ def test_a_call_is_counted_under_all_its_labels() -> None:
 
 def test_a_refused_call_has_no_provider_and_no_first_token() -> None:
     fed = metrics()
-    fed.finished(REFUSED)
+    finished(fed, REFUSED)
     labels = {"endpoint": "chat/completions", "provider": "", "model": "fast", "key": "alice"}
     assert value(fed, "tollkeeper_requests_total", **labels, code="402", error_type="policy_budget_exceeded") == 1
     assert not total(samples(page(fed)), "tollkeeper_time_to_first_token_seconds_count")
@@ -178,7 +192,7 @@ def test_first_token_and_time_per_token_are_of_streams_that_succeeded(
     call: CallSeen, first: int, per_token: int
 ) -> None:
     fed = metrics()
-    fed.finished(call)
+    finished(fed, call)
     found = samples(page(fed))
     assert total(found, "tollkeeper_time_to_first_token_seconds_count") == first
     assert total(found, "tollkeeper_time_per_output_token_seconds_count") == per_token
@@ -235,7 +249,7 @@ def test_both_expositions_say_the_same(accept: str) -> None:
 def test_opentelemetrys_names_have_input_and_output_tokens_only() -> None:
     fed = metrics(gen_ai=True)
     feed(fed)
-    fed.finished(replace(GOOD, endpoint="models"))
+    finished(fed, replace(GOOD, endpoint="models"))
     labels = {"gen_ai_operation_name": "chat", "gen_ai_provider_name": "openrouter", "gen_ai_request_model": "fast"}
     found = samples(page(fed))
     types = {dict(of).get("gen_ai_token_type") for name, of in found if name == "gen_ai_client_token_usage_sum"}
@@ -252,8 +266,8 @@ def test_many_at_once_count_as_one_by_one() -> None:
     single, together = metrics(gen_ai=True), metrics(gen_ai=True)
     calls = [*CALLS, *CALLS, replace(GOOD, total_seconds=0.5, output_tokens=7), replace(GOOD, stream=False)]
     for call in calls:
-        single.finished(call)
-    together.finished(*calls)
+        finished(single, call)
+    finished(together, *calls)
     assert without_process(samples(page(single))) == without_process(samples(page(together)))
 
 
@@ -271,7 +285,7 @@ def test_what_is_judged_late_waits_while_a_page_is_made() -> None:
         return True
 
     fed, judging = Metrics(Known(lambda _: True, is_key), State().sources()), threading.Thread(target=judge)
-    fed.finished(GOOD)
+    finished(fed, GOOD)
     assert 'flag="judge"' not in page(fed)
     judging.join()
     assert (overtook, value(fed, "tollkeeper_quality_total", model="fast", flag="judge")) == ([False], 1)

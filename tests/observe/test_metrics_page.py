@@ -6,7 +6,7 @@ import asyncio
 import threading
 
 import pytest
-from metrics_samples import GOOD, metrics, page, samples, total
+from metrics_samples import GOOD, finished, metrics, page, samples, total
 from msgspec.structs import replace
 
 from proxy.observe.loop_lag import SAMPLES_KEPT, SECONDS_BETWEEN, LoopLag
@@ -29,7 +29,7 @@ def test_a_page_is_rendered_in_a_thread_while_calls_go_on() -> None:
     thread = threading.Thread(target=scrape)
     thread.start()
     for number in range(3_000):
-        fed.finished(replace(GOOD, provider=f"p{number % 150}", model="fast"))
+        finished(fed, replace(GOOD, provider=f"p{number % 150}", model="fast"))
     stop.set()
     thread.join()
     assert total(samples(page(fed)), "tollkeeper_requests_total") == 3_000

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from harness.ledger import apply
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,7 +28,6 @@ from proxy.stores.audit import (
     verified,
 )
 from proxy.stores.database import connect
-from proxy.stores.ledger import apply
 from proxy.stores.opening import open_ledger
 from proxy.stores.queries import Files
 from proxy.stores.records import Adjusted

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from harness.ledger import apply, spent
 from sqlalchemy import Connection, func, select
 from stores_samples import DAY, MONTH, hold, opened, row, settled
 
 from proxy.stores.database import engine_for
 from proxy.stores.frames import unframed
-from proxy.stores.ledger import apply, rows_of, spent
+from proxy.stores.ledger import rows_of
 from proxy.stores.opening import open_ledger
 from proxy.stores.queries import Files
 from proxy.stores.records import Corrected, Record, Row

@@ -14,7 +14,7 @@ from proxy.stores.failures import LockedBy
 from proxy.stores.lock import StateLock
 from proxy.stores.records import Settled
 from proxy.stores.replay import replay
-from proxy.stores.segments import read
+from proxy.stores.segments import Reader
 
 APPEND = """
 import sys
@@ -52,7 +52,7 @@ def test_every_acknowledged_append_is_there_exactly_once_after_kills_at_random_m
         rest = process.stdout.read()
         process.communicate()
         acknowledged += [int(line) for line in rest.splitlines(keepends=True) if line.endswith("\n")]
-    found = [record.row.request_id for _, record in read(tmp_path) if isinstance(record, Settled)]
+    found = [record.row.request_id for _, record in Reader(tmp_path) if isinstance(record, Settled)]
     assert len(found) == len(set(found))
     assert {f"r{number}" for number in acknowledged} <= set(found)
     assert len(found) <= len(acknowledged) + 12

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.ledger import apply, position, spent
 from sqlalchemy import Connection, delete, func, select
 from stores_samples import DAY, MONTH, begun, hold, row, settled, voided
 
 from proxy.stores.database import engine_for
-from proxy.stores.ledger import apply, position, prune, rows_of, spent
+from proxy.stores.ledger import prune, rows_of
 from proxy.stores.opening import open_ledger
 from proxy.stores.records import MOST_INT, Adjusted, Record, Refused, Row
 from proxy.stores.schema import (

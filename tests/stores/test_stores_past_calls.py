@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from harness.ledger import apply
 from msgspec.structs import replace
 from stores_samples import row, settled, voided
 
 from proxy.stores.asked_quarters import fill, is_filled, prune
 from proxy.stores.database import connect
-from proxy.stores.ledger import apply
 from proxy.stores.link import Link
 from proxy.stores.opening import open_ledger
 from proxy.stores.past_calls import CallsQuestion, Place

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from harness.ledger import apply
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert
@@ -22,7 +23,6 @@ from proxy.stores.database import engine_for
 from proxy.stores.frames import HEADER, unframed
 from proxy.stores.keys import create_key, list_keys
 from proxy.stores.keyset import key_set, make_key
-from proxy.stores.ledger import apply
 from proxy.stores.opening import open_ledger
 from proxy.stores.queries import Files
 from proxy.stores.records import MOST_INT, Settled

@@ -11,6 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from harness.ledger import apply
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -22,7 +23,6 @@ from proxy.stores.analytics_ledger import MOST_ATTEMPTS, TooMuch, _count_attempt
 from proxy.stores.database import connect
 from proxy.stores.flags import Flagged, keep_flags
 from proxy.stores.histogram import histogram_of, merged, quantiles, read, text_of
-from proxy.stores.ledger import apply
 from proxy.stores.opening import open_ledger
 from proxy.stores.queries import Files
 from proxy.stores.records import Adjusted, Corrected, Record, Refused, Row, Settled

@@ -15,7 +15,7 @@ from proxy.stores.frames import HEADER, checksum, unframed
 from proxy.stores.records import Adjusted, Begun, Corrected, Hold, Record, Refused, Settled, Voided
 from proxy.stores.replay import replay
 from proxy.stores.segment_writer import framed
-from proxy.stores.segments import Position, Reader, Scan, read, segment_path
+from proxy.stores.segments import Position, Reader, Scan, segment_path
 
 RECORDS: list[Record] = [
     hold("a"),
@@ -153,9 +153,9 @@ def test_zeros_that_a_power_cut_left_are_a_torn_tail(tmp_path: Path, cut: int) -
 
 def test_reading_goes_on_behind_any_position(tmp_path: Path) -> None:
     written(tmp_path, WHOLE, WHOLE)
-    everything = list(read(tmp_path))
+    everything = list(Reader(tmp_path))
     for count, (position, _) in enumerate(everything, 1):
-        assert list(read(tmp_path, position)) == everything[count:]
+        assert list(Reader(tmp_path, position)) == everything[count:]
 
 
 def test_reading_stops_where_it_is_told_to(tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.ledger import apply
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stores_samples import settled
 
 from proxy.stores.database import connect
-from proxy.stores.ledger import apply
 from proxy.stores.link import Link
 from proxy.stores.opening import open_ledger
 from proxy.stores.queries import Files

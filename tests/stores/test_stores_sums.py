@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.ledger import apply
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stores_samples import settled
@@ -18,7 +19,7 @@ from proxy.stores import sums
 from proxy.stores.analytics import AnalyticsQuestion
 from proxy.stores.database import connect
 from proxy.stores.flags import Flagged, keep_flags
-from proxy.stores.ledger import apply, prune
+from proxy.stores.ledger import prune
 from proxy.stores.link import Link
 from proxy.stores.opening import open_ledger
 from proxy.stores.queries import Files

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.ledger import apply
 from stores_samples import row, voided
 
 from proxy.policy.analysis.savings import LEAST_CALLS, Unused
 from proxy.stores.database import connect
 from proxy.stores.frames import unframed
-from proxy.stores.ledger import apply, prune
+from proxy.stores.ledger import prune
 from proxy.stores.opening import open_ledger
 from proxy.stores.queries import Files
 from proxy.stores.records import Corrected, Record, Settled

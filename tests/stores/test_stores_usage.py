@@ -9,11 +9,11 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
+from harness.ledger import apply
 from stores_samples import DAY, MONTH, hold, opened, row, settled, voided
 
 from proxy.stores.database import engine_for, reading
 from proxy.stores.failures import LedgerDamaged, LedgerTooNew, LedgerUnavailable
-from proxy.stores.ledger import apply
 from proxy.stores.opening import open_ledger
 from proxy.stores.queries import Files
 from proxy.stores.records import Adjusted, Record, Refused, Source

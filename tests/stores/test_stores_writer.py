@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from harness.ledger import position, spent
 from sqlalchemy import Connection
 from stores_samples import DAY, hold, opened, settled
 
@@ -17,7 +18,7 @@ from proxy.stores.backup import backup
 from proxy.stores.failures import BackupRefused, KeyExists, LedgerUnavailable
 from proxy.stores.journal import Journal, JournalRules
 from proxy.stores.keys import StoredKey, create_key, list_keys, revoke_key, touch_keys
-from proxy.stores.ledger import position, rows_of, spent
+from proxy.stores.ledger import rows_of
 from proxy.stores.opening import open_ledger
 from proxy.stores.queries import Files
 from proxy.stores.replay import replay

@@ -10,13 +10,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from harness.ledger import apply
 
 from proxy.policy.analysis.bills import Reading, begin
 from proxy.policy.money.account import Standing
 from proxy.policy.money.budgets import Budget
 from proxy.stores.bills import keep_days
 from proxy.stores.database import connect
-from proxy.stores.ledger import apply
 from proxy.stores.opening import open_ledger
 from proxy.stores.queries import Files
 from proxy.stores.records import Record, Row, Settled

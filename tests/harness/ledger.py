@@ -1,0 +1,34 @@
+"""The ledger's tables as tests fill and ask them: as its thread does, in a transaction of the caller's."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import Connection
+
+from proxy.stores import known, sums
+from proxy.stores.database import raw
+from proxy.stores.ledger import take
+from proxy.stores.records import Charge, Record
+from proxy.stores.segments import Position
+
+Given = Connection | sqlite3.Connection
+
+
+def apply(connection: Given, batch: Sequence[tuple[Position, Record]], position: Position | None = None) -> set[Charge]:
+    """Take records with their positions. `position` is given where it lies behind the last of them, or where there is none."""
+    driver = raw(connection)
+    changed, _ = take(driver, [record for _, record in batch], position or batch[-1][0])
+    sums.bring_up_all(driver)
+    return changed
+
+
+def position(connection: Given) -> Position:
+    """Up to where the journal is in there."""
+    return known.position(raw(connection))
+
+
+def spent(connection: Given, budgets: Iterable[str], *periods: int) -> dict[Charge, int]:
+    """What the newest periods of each budget have spent."""
+    return known.spent(raw(connection), budgets, *periods)
