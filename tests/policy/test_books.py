@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
+from holding import take
 
 from proxy.policy.money.account import Exceeded, Fits, InFlight, Room, Standing
 from proxy.policy.money.books import Books
@@ -35,7 +36,7 @@ def books_with(settled: int, held: int, own: Budget | None = None) -> Books:
     books = Books([own or budget()])
     books.load("global:day", TODAY, settled)
     if held:
-        books.take("other", BOB, "bob", held, NOON)
+        take(books, "other", BOB, "bob", held, NOON)
     return books
 
 
@@ -69,7 +70,7 @@ def test_a_refusal_says_what_is_left_and_when_it_resets() -> None:
 def test_without_a_budget_everything_fits() -> None:
     books = Books([ALICES])
     assert books.judge(BOB, "bob", 10**18, NOON) == Fits()
-    assert books.take("h", BOB, "bob", 10**18, NOON) == ()
+    assert take(books, "h", BOB, "bob", 10**18, NOON) == ()
     assert books.room(BOB, "bob", NOON) is None
     assert books.settle("h", 5) == 0
     assert (books.is_bound(BOB), books.is_bound(ALICE)) == (False, True)
@@ -77,7 +78,7 @@ def test_without_a_budget_everything_fits() -> None:
 
 def test_what_is_over_for_good_is_named_before_what_is_in_the_way_for_now() -> None:
     books = Books([ALICES, budget()])
-    books.take("h", ALICE, "alice", 40, NOON)
+    take(books, "h", ALICE, "alice", 40, NOON)
     books.load("global:day", TODAY, 60)
     assert books.judge(ALICE, "alice", 41, NOON) == Exceeded(budget(), 40, TODAY + DAY)
     assert books.judge(ALICE, "alice", 20, NOON) == InFlight(ALICES)
@@ -86,8 +87,8 @@ def test_what_is_over_for_good_is_named_before_what_is_in_the_way_for_now() -> N
 def test_the_first_budget_in_the_way_is_named() -> None:
     books = Books([budget(), ALICES])
     assert books.judge(ALICE, "alice", 200, NOON) == Exceeded(ALICES, 50, TODAY + DAY)
-    books.take("h", ALICE, "alice", 45, NOON)
-    books.take("g", BOB, "bob", 55, NOON)
+    take(books, "h", ALICE, "alice", 45, NOON)
+    take(books, "g", BOB, "bob", 55, NOON)
     assert books.judge(ALICE, "alice", 10, NOON) == InFlight(ALICES)
     assert books.judge(BOB, "bob", 10, NOON) == InFlight(budget())
 
@@ -95,7 +96,7 @@ def test_the_first_budget_in_the_way_is_named() -> None:
 def test_a_hold_is_taken_from_every_budget_and_names_its_periods() -> None:
     month = budget("global:month", 1000, per="month")
     books = Books([ALICES, budget(), month])
-    charges = books.take("h", ALICE, "alice", 30, NOON)
+    charges = take(books, "h", ALICE, "alice", 30, NOON)
     assert charges == (("key:alice:day", TODAY), ("global:day", TODAY), ("global:month", books.state(NOON)[2].period))
     assert [s.held_pusd for s in books.state(NOON)] == [30, 30, 30]
     assert books.settle("h", 12) == 0
@@ -105,23 +106,23 @@ def test_a_hold_is_taken_from_every_budget_and_names_its_periods() -> None:
 @pytest.mark.parametrize(("actual", "over"), [(0, 0), (29, 0), (30, 0), (31, 1), (500, 470)])
 def test_a_settlement_says_what_was_billed_above_the_hold(actual: int, over: int) -> None:
     books = Books([budget()])
-    books.take("h", ALICE, "alice", 30, NOON)
+    take(books, "h", ALICE, "alice", 30, NOON)
     assert books.settle("h", actual) == over
     assert spent(books) == (actual, 0)
 
 
 def test_nothing_is_above_a_hold_of_nothing_that_no_budget_asked_for() -> None:
     books = Books([ALICES])
-    books.take("free of budgets", BOB, "bob", 0, NOON)
+    take(books, "free of budgets", BOB, "bob", 0, NOON)
     assert books.settle("free of budgets", 99) == 0
-    books.take("h", ALICE, "alice", 0, NOON)
+    take(books, "h", ALICE, "alice", 0, NOON)
     assert books.settle("h", 99) == 99
 
 
 def test_a_hold_is_resolved_once() -> None:
     books = Books([budget()])
-    books.take("a", ALICE, "alice", 30, NOON)
-    books.take("b", ALICE, "alice", 30, NOON)
+    take(books, "a", ALICE, "alice", 30, NOON)
+    take(books, "b", ALICE, "alice", 30, NOON)
     assert books.open_holds == 2
     assert books.settle("a", 10) == 0
     assert books.settle("a", 10) is None
@@ -137,7 +138,7 @@ def test_a_hold_is_resolved_once() -> None:
 def test_holds_of_nothing_go_beside_others(amounts: tuple[int, ...]) -> None:
     books = Books([budget(share="0.5")])
     for number, amount in enumerate(amounts):
-        books.take(str(number), ALICE, "alice", amount, NOON)
+        take(books, str(number), ALICE, "alice", amount, NOON)
     assert spent(books) == (0, sum(amounts))
     for number, amount in enumerate(amounts):
         assert books.settle(str(number), amount) == 0
@@ -146,8 +147,8 @@ def test_holds_of_nothing_go_beside_others(amounts: tuple[int, ...]) -> None:
 
 def test_a_period_gone_by_stays_while_a_hold_of_nothing_is_open_there() -> None:
     books = Books([budget()])
-    books.take("a", ALICE, "alice", 0, NOON)
-    books.take("b", ALICE, "alice", 0, NOON)
+    take(books, "a", ALICE, "alice", 0, NOON)
+    take(books, "b", ALICE, "alice", 0, NOON)
     assert spent(books, now=NOON + DAY) == (0, 0)
     assert [books.settle(name, 3) for name in ("a", "b")] == [3, 3]
     assert spent(books, now=NOON + DAY) == (0, 0)
@@ -155,8 +156,8 @@ def test_a_period_gone_by_stays_while_a_hold_of_nothing_is_open_there() -> None:
 
 def test_a_hold_grows_where_every_cap_leaves_room_and_settles_as_one() -> None:
     books = Books([budget(), ALICES])
-    books.take("h", ALICE, "alice", 20, NOON)
-    books.take("other", BOB, "bob", 40, NOON)
+    take(books, "h", ALICE, "alice", 20, NOON)
+    take(books, "other", BOB, "bob", 40, NOON)
     assert books.grow("h", 20) == Fits()
     assert (spent(books), spent(books, "key:alice:day")) == ((0, 80), (0, 40))
     assert books.grow("h", 11) == Exceeded(ALICES, 10, TODAY + DAY)
@@ -169,8 +170,8 @@ def test_a_hold_grows_where_every_cap_leaves_room_and_settles_as_one() -> None:
 
 def test_a_hold_of_a_period_gone_by_grows_there() -> None:
     books = Books([budget()])
-    books.take("h", ALICE, "alice", 20, NOON)
-    books.take("late", ALICE, "alice", 90, NOON + DAY)
+    take(books, "h", ALICE, "alice", 20, NOON)
+    take(books, "late", ALICE, "alice", 90, NOON + DAY)
     assert books.grow("h", 20) == Fits()
     assert (books.settle("h", 40), spent(books, now=NOON + DAY)) == (0, (0, 90))
 
@@ -186,9 +187,9 @@ def test_after_a_restart_a_period_gone_by_has_still_spent_what_it_had() -> None:
 
 def test_a_hold_is_taken_once() -> None:
     books = Books([budget()])
-    books.take("h", ALICE, "alice", 30, NOON)
+    take(books, "h", ALICE, "alice", 30, NOON)
     with pytest.raises(ValueError, match="open already"):
-        books.take("h", ALICE, "alice", 30, NOON)
+        take(books, "h", ALICE, "alice", 30, NOON)
     assert books.restore("h", "alice", 30, ()) is False
     assert spent(books) == (0, 30)
 
@@ -196,8 +197,8 @@ def test_a_hold_is_taken_once() -> None:
 def test_amounts_are_never_negative() -> None:
     books = Books([budget()])
     with pytest.raises(ValueError, match="negative"):
-        books.take("h", ALICE, "alice", -1, NOON)
-    books.take("h", ALICE, "alice", 1, NOON)
+        take(books, "h", ALICE, "alice", -1, NOON)
+    take(books, "h", ALICE, "alice", 1, NOON)
     with pytest.raises(ValueError, match="negative"):
         books.settle("h", -1)
     assert spent(books) == (0, 1)
@@ -205,19 +206,19 @@ def test_amounts_are_never_negative() -> None:
 
 def test_a_new_period_begins_with_nothing_and_late_settlements_go_into_the_old_one() -> None:
     books = Books([budget()])
-    books.take("late", ALICE, "alice", 60, NOON)
-    books.take("other", ALICE, "alice", 40, NOON)
+    take(books, "late", ALICE, "alice", 60, NOON)
+    take(books, "other", ALICE, "alice", 40, NOON)
     assert books.judge(ALICE, "alice", 100, NOON + DAY) == Fits()
     assert spent(books, now=NOON + DAY) == (0, 0)
     books.settle("late", 50)
     assert spent(books, now=NOON + DAY) == (0, 0)
-    assert books.take("next", ALICE, "alice", 10, NOON + DAY) == (("global:day", TODAY + DAY),)
+    assert take(books, "next", ALICE, "alice", 10, NOON + DAY) == (("global:day", TODAY + DAY),)
 
 
 def test_closed_periods_are_forgotten_once_nothing_is_held_there() -> None:
     books = Books([budget()])
     for day in range(100):
-        books.take(f"h{day}", ALICE, "alice", 10, NOON + day * DAY)
+        take(books, f"h{day}", ALICE, "alice", 10, NOON + day * DAY)
         if day:
             books.settle(f"h{day - 1}", 5)
     account = books._accounts["global:day"]
@@ -231,14 +232,14 @@ def test_a_clock_that_jumps_back_reopens_nothing() -> None:
     books.load("global:day", TODAY, 100)
     for now in (NOON - DAY, NOON - 40 * DAY, 0.0, NOON):
         assert books.judge(ALICE, "alice", 1, now) == Exceeded(budget(), 0, TODAY + DAY)
-    assert books.take("h", ALICE, "alice", 0, NOON - DAY) == (("global:day", TODAY),)
+    assert take(books, "h", ALICE, "alice", 0, NOON - DAY) == (("global:day", TODAY),)
     assert books.judge(ALICE, "alice", 1, NOON + DAY) == Fits()
     assert books.judge(ALICE, "alice", 100, NOON - DAY) == Fits()
 
 
 def test_a_restart_finds_what_was_held() -> None:
     first = Books([ALICES, budget()])
-    charges = first.take("h", ALICE, "alice", 40, NOON)
+    charges = take(first, "h", ALICE, "alice", 40, NOON)
     again = Books([ALICES, budget()])
     assert again.restore("h", "alice", 40, charges) is True
     assert again.state(NOON) == first.state(NOON)
@@ -268,7 +269,7 @@ def test_budgets_nobody_configures_any_more_are_passed_over() -> None:
 def test_other_caps_keep_what_is_spent_and_held() -> None:
     books = Books([budget()])
     books.load("global:day", TODAY, 30)
-    books.take("h", ALICE, "alice", 50, NOON)
+    take(books, "h", ALICE, "alice", 50, NOON)
     books.replace([budget(cap=60)])
     assert spent(books) == (30, 50)
     assert books.judge(ALICE, "alice", 30, NOON) == InFlight(budget(cap=60))
@@ -281,7 +282,7 @@ def test_other_caps_keep_what_is_spent_and_held() -> None:
 
 def test_a_budget_taken_out_and_put_back_has_not_forgotten() -> None:
     books = Books([budget(), ALICES])
-    books.take("h", ALICE, "alice", 50, NOON)
+    take(books, "h", ALICE, "alice", 50, NOON)
     books.replace([budget()])
     assert [s.budget.id for s in books.state(NOON)] == ["global:day"]
     books.settle("h", 50)
@@ -315,7 +316,7 @@ def test_another_zone_reopens_nothing_either() -> None:
 def test_one_key_holds_no_more_than_its_share_unless_alone(held: list[int], amount: int, verdict: type) -> None:
     books = Books([budget(share="0.5")])
     for number, each in enumerate(held):
-        books.take(f"h{number}", ALICE, "alice", each, NOON)
+        take(books, f"h{number}", ALICE, "alice", each, NOON)
     assert isinstance(books.judge(ALICE, "alice", amount, NOON), verdict)
     assert isinstance(books.judge(BOB, "bob", 20, NOON), Fits)
 
@@ -323,7 +324,7 @@ def test_one_key_holds_no_more_than_its_share_unless_alone(held: list[int], amou
 def test_a_share_counts_what_is_held_and_not_what_is_spent() -> None:
     books = Books([budget(share="0.5")])
     for number in range(2):
-        books.take(f"h{number}", ALICE, "alice", 50, NOON)
+        take(books, f"h{number}", ALICE, "alice", 50, NOON)
         books.settle(f"h{number}", 40)
     assert books.judge(ALICE, "alice", 20, NOON) == Fits()
 
@@ -332,7 +333,7 @@ def test_what_is_left_is_that_of_the_tightest_budget() -> None:
     books = Books([ALICES, budget()])
     books.load("key:alice:day", TODAY, 10)
     books.load("global:day", TODAY, 65)
-    books.take("h", BOB, "bob", 20, NOON)
+    take(books, "h", BOB, "bob", 20, NOON)
     assert books.room(ALICE, "alice", NOON) == Room(15, 35)
     books.load("global:day", TODAY, 200)
     assert books.room(ALICE, "alice", NOON) == Room(-120, -100)
@@ -341,7 +342,7 @@ def test_what_is_left_is_that_of_the_tightest_budget() -> None:
 def test_a_key_that_holds_something_is_left_the_rest_of_its_share() -> None:
     books = Books([budget(share="0.5")])
     assert books.room(ALICE, "alice", NOON) == Room(100, 100)
-    books.take("h", ALICE, "alice", 30, NOON)
+    take(books, "h", ALICE, "alice", 30, NOON)
     assert books.room(ALICE, "alice", NOON) == Room(20, 100)
     assert books.room(BOB, "bob", NOON) == Room(70, 100)
 
@@ -368,7 +369,7 @@ def test_thirty_three_of_two_hundred_calls_fit() -> None:
     taken = 0
     for number in range(200):
         if isinstance(books.judge(ALICE, "alice", 3 * 10**10, NOON), Fits):
-            books.take(f"h{number}", ALICE, "alice", 3 * 10**10, NOON)
+            take(books, f"h{number}", ALICE, "alice", 3 * 10**10, NOON)
             taken += 1
     assert taken == 33
 
@@ -392,7 +393,7 @@ def test_what_leaves_room_changes_with_the_clock_the_caps_and_what_is_corrected(
     assert books.room(ALICE, "alice", NOON) == Room(40, 40)
     books.adjust("global:day", TODAY, 15)
     assert books.room(ALICE, "alice", NOON) == Room(25, 25)
-    assert books.take("h", ALICE, "alice", 5, NOON + DAY) == (
+    assert take(books, "h", ALICE, "alice", 5, NOON + DAY) == (
         ("key:alice:day", TODAY + DAY),
         ("global:day", TODAY + DAY),
     )

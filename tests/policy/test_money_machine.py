@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
+from holding import take
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
@@ -128,7 +129,7 @@ class MoneyMachine(RuleBasedStateMachine):
         assert type(verdict) is kind
         assert isinstance(verdict, Fits) or verdict.budget.id == blamed
         if isinstance(verdict, Fits):
-            charges = self.books.take(hold_id, scopes, key, amount, self.now)
+            charges = take(self.books, hold_id, scopes, key, amount, self.now)
             assert charges == tuple((b.id, self.model.newest[b.id]) for b in self.model.of(key))
             self.model.open[hold_id] = (key, amount, charges)
         return hold_id
@@ -161,7 +162,7 @@ class MoneyMachine(RuleBasedStateMachine):
     def take_twice(self, hold_id: str, key: str) -> None:
         if hold_id in self.model.open:
             with pytest.raises(ValueError, match="open already"):
-                self.books.take(hold_id, (key_scope(key), GLOBAL), key, 0, self.now)
+                take(self.books, hold_id, (key_scope(key), GLOBAL), key, 0, self.now)
             for budget in self.model.of(key):
                 self.model.period(budget, self.now)
 

@@ -6,6 +6,7 @@ from datetime import UTC
 from typing import Any
 
 import pytest
+from holding import take
 
 from proxy.policy.money.account import Exceeded, Room
 from proxy.policy.money.books import Books
@@ -73,7 +74,7 @@ def test_own_budgets_are_opened_with_what_they_spent_and_never_twice() -> None:
     assert books.narrowed.missing(under) == ["global:own@alice/s1"]
     books.open(["global:own@alice/s1"], {("global:own@alice/s1", 0): 30, ("global:own@alice/s2", 0): 99})
     assert books.narrowed.missing(under) == []
-    assert books.take("h", under, "alice", 20, NOON) == (("global:plain", 0), ("global:own@alice/s1", 0))
+    assert take(books, "h", under, "alice", 20, NOON) == (("global:plain", 0), ("global:own@alice/s1", 0))
     books.open(["global:own@alice/s1"], {})  # a second call of the session looked it up at the same time
     assert books.room(under, "alice", NOON) == Room(50, 70)
     verdict = books.judge(under, "alice", 80, NOON)
@@ -88,7 +89,7 @@ def test_another_cap_holds_at_once_and_one_that_is_gone_binds_no_more() -> None:
     books = Books([budget("own", each="session")])
     under = books.under(ALICE, subject())
     books.open(under[2:], {})
-    books.take("h", under, "alice", 60, NOON)
+    take(books, "h", under, "alice", 60, NOON)
     books.replace([budget("own", cap=500, each="session")])
     assert books.room(under, "alice", NOON) == Room(440, 500)
     books.replace([])
@@ -116,7 +117,7 @@ def test_memory_has_an_end_and_forgets_nobody_in_use() -> None:
         return under
 
     holding, waiting = come("holding"), come("waiting")
-    books.take("h", holding, "alice", 1, NOON)
+    take(books, "h", holding, "alice", 1, NOON)
     with books.narrowed.using(waiting):
         for number in range(MOST_OWN + 5):
             come(f"s{number}")

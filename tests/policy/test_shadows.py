@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC
 
 import pytest
+from holding import take
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,7 +32,7 @@ def stands(books: Books) -> dict[str, tuple[int, int]]:
 
 
 def taken(books: Books, hold_id: str, amount: int, in_shadow: int) -> None:
-    books.take(hold_id, ALICE, "alice", amount, NOON)
+    take(books, hold_id, ALICE, "alice", amount, NOON)
     assert books.take_in_shadow(hold_id, {SHADOW.id: in_shadow}, NOON) == ((SHADOW.id, TODAY),)
 
 
@@ -75,10 +76,10 @@ def test_a_stream_grows_past_a_budget_in_shadow_and_is_told_of() -> None:
 
 def test_what_was_counted_in_shadow_counts_when_the_budget_is_in_force() -> None:
     books = Books([SHADOW])
-    books.take("a", ALICE, "alice", 70, NOON)
+    take(books, "a", ALICE, "alice", 70, NOON)
     books.take_in_shadow("a", {SHADOW.id: 70}, NOON)
     books.settle("a", 70)
-    books.take("b", ALICE, "alice", 20, NOON)
+    take(books, "b", ALICE, "alice", 20, NOON)
     books.take_in_shadow("b", {SHADOW.id: 20}, NOON)
     books.replace([IN_FORCE])
     assert not books.has_shadows
@@ -95,7 +96,7 @@ def test_nothing_stays_held_and_both_have_spent_the_same(calls: list[tuple[int, 
     for number, (amount, in_shadow, _, grows) in enumerate(calls):
         if number == 5:
             books.replace([REAL, IN_FORCE])
-        books.take(str(number), ALICE, "alice", amount, NOON)
+        take(books, str(number), ALICE, "alice", amount, NOON)
         books.take_in_shadow(
             str(number), {name: in_shadow for name, _ in books.shadow_rooms(ALICE, "alice", NOON)}, NOON
         )

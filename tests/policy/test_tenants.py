@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
+from holding import take
 from msgspec.structs import replace
 
 from proxy.data import snapshot_bytes
@@ -283,7 +284,7 @@ def lines_of_a_call(tenants: int, keys: int) -> int:
         limits = limiter.of(under)
         assert limits.take(10, 10**9) is not None
         assert isinstance(books.judge(under, caller.name, 10, 1e9), Fits)
-        assert len(books.take(hold, under, caller.name, 10, 1e9)) == 4
+        assert len(take(books, hold, under, caller.name, 10, 1e9)) == 4
         books.settle(hold, 7)
         limits.leave()
 

@@ -105,12 +105,6 @@ class Books:
         against = [verdict for verdict in verdicts if not isinstance(verdict, Fits)]
         return next((one for one in against if isinstance(one, Exceeded)), against[0] if against else FITS)
 
-    def take(self, hold_id: str, scopes: tuple[str, ...], key: str, amount: int, now: float) -> tuple[Charge, ...]:
-        """Hold `amount` in every budget of these scopes, in the same step as a verdict that it fits."""
-        budget_set = self.budget_set(scopes, key, now)
-        self.hold(hold_id, budget_set, amount)
-        return budget_set.charges
-
     def budget_set(self, scopes: tuple[str, ...], key: str, now: float) -> BudgetSet:
         """What binds the calls of a key under these scopes."""
         found = self._budget_sets.get((scopes, key))
