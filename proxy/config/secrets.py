@@ -151,7 +151,7 @@ def read_key_file(path: FilePath) -> Secret:
     if len(content) > LARGEST_KEY_FILE:
         raise ValueError("the file is larger than 64 KiB; a key never is")
     try:
-        return credential(content.decode().rstrip("\r\n"))
+        return credential(content.decode("utf-8-sig").rstrip("\r\n"))
     except UnicodeDecodeError:
         raise ValueError("the file does not hold text") from None
     except ValueError as error:

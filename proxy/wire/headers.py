@@ -39,12 +39,15 @@ _NEVER_UPSTREAM = HOP_BY_HOP | {
     "transfer_encoding",
     "via",
     "x-api-key",
+    "x-goog-api-key",
 }
 # whose turn it is, where calls wait
 PRIORITY = "x-tollkeeper-priority"
 # where a client's webhook is, and what signs for it
 HOOK, HOOK_SECRET = "x-tollkeeper-webhook", "x-tollkeeper-webhook-secret"
-_CREDENTIALS = frozenset({"api-key", "authorization", "cookie", "proxy-authorization", "x-api-key", HOOK, HOOK_SECRET})
+_CREDENTIALS = frozenset(
+    {"api-key", "authorization", "cookie", "proxy-authorization", "x-api-key", "x-goog-api-key", HOOK, HOOK_SECRET}
+)
 # OpenAI's account routing is meaningless and telling elsewhere
 _NEVER_UPSTREAM_BUT_OPENAI = _NEVER_UPSTREAM | {"openai-organization", "openai-project"}
 _NEVER_UPSTREAM_PREFIXES = ("x-forwarded-", "cf-", "x-tollkeeper-")

@@ -84,7 +84,7 @@ def test_where_a_key_comes_from_is_said_in_words(tmp_path: Path, written: str, s
     assert settings.providers["openai"].key_source == source.replace("FILE", str(tmp_path / "config.yaml"))
 
 
-@pytest.mark.parametrize("content", [CANARY, CANARY + "\n", CANARY + "\r\n"])
+@pytest.mark.parametrize("content", [CANARY, CANARY + "\n", CANARY + "\r\n", "\ufeff" + CANARY])
 def test_a_key_file_is_read_without_its_line_break(tmp_path: Path, content: str) -> None:
     (tmp_path / "key").write_bytes(content.encode())
     provider = loaded(tmp_path, "providers: {openai: {api_key_file: key}}").settings.providers["openai"]

@@ -98,6 +98,7 @@ def test_T85_the_clients_key_stays_and_the_providers_goes(
 def test_T85_in_open_mode_a_clients_key_still_stays(open_daemon: Daemon, upstream: Upstream) -> None:
     upstream.expect(json_reply(chat_reply()))
     headers = [("Authorization", "Bearer sk-somebodys-own"), ("x-api-key", "sk-another"), ("api-key", "sk-third")]
+    headers.append(("x-goog-api-key", "sk-somebodys-google"))
     reply = open_daemon.chat(headers=headers)
     assert reply.status == 200
     assert b"sk-somebodys" not in upstream.call.head

@@ -20,7 +20,7 @@ UP = (
     "Idempotency-Key", "X-Stainless-Lang", "x-stainless-retry-count", "X-Anything-Else", "traceparent",
 )  # fmt: skip
 NEVER_UP = (
-    *HOPS, "Authorization", "x-api-key", "api-key", "Host", "Content-Length", "Accept-Encoding", "Cookie", "Origin",
+    *HOPS, "Authorization", "x-api-key", "api-key", "x-goog-api-key", "Host", "Content-Length", "Accept-Encoding", "Cookie", "Origin",
     "Referer", "Expect", "Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "Via", "CF-Ray", "CF-Connecting-IP",
     "Content_Length", "Transfer_Encoding",
 )  # fmt: skip
