@@ -11,6 +11,7 @@ from proxy.exchange.prepared import Route
 from proxy.exchange.record import Tried
 from proxy.exchange.spoken_apis import api_of, not_served
 from proxy.policy.money.pricebook import PriceBook
+from proxy.policy.names.vendors import vendor_of
 from proxy.policy.privacy import keeps_nothing
 from proxy.policy.retries.breaker import Breakers
 from proxy.policy.tenants import Accounts
@@ -57,7 +58,8 @@ class Routes:
     def closed(self, job: Job, route: Route, seconds: float, prices: PriceBook) -> Failure:
         """The outcome of an attempt not made: a breaker is open, and so many seconds it will be."""
         is_whole = route.breakers.by_provider[route.target.provider].is_open
-        near = prices.unlisted(route.provider, job.plan.label, route.target.model)
+        names = job.plan.label, route.target.model  # a server of one's own may have more models than it lists
+        near = None if vendor_of(route.provider) is None else prices.unlisted(route.provider, *names)
         return unhealthy(route.provider, seconds, near, is_whole=is_whole)
 
     def take_over(self, before: Routes) -> None:

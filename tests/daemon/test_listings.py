@@ -142,6 +142,20 @@ def test_what_a_server_of_ones_own_lists_is_without_a_price_and_what_it_does_not
     assert upstream.calls == []
 
 
+def test_a_server_of_ones_own_that_is_left_alone_says_when_to_come_back_whatever_it_lists(
+    start_daemon: StartDaemon, upstream: Upstream
+) -> None:
+    upstream.models["/oai/v1/models"] = b'{"object":"list","data":[{"id":"house-model"}]}'
+    daemon = start_daemon(retries={"attempts": 1})
+    eventually(lambda: refreshed(daemon, "house-model"))
+    upstream.expect(json_reply({"error": {"message": "Who are you?"}}, 401), again=True)
+    eventually(lambda: daemon.chat("oai/house-model").error["code"] == "no_healthy_upstream")
+    for name in ("oai/house-model", "oai/not-listed"):
+        reply = daemon.chat(name)
+        assert (reply.status, reply.error["code"]) == (503, "no_healthy_upstream"), name
+        assert reply.header("retry-after")
+
+
 def command(daemon: Daemon, *words: str) -> Any:
     """What a command says, in a terminal of its own."""
     done = typed(daemon.folder, *words, "--json", "--config", str(daemon.folder / "config.yaml"))
