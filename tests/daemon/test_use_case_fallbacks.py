@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.commands import typed
 from harness.daemon import Daemon
 from harness.events import chat_reply
 from harness.setting import CLIENT_KEY, config_for
@@ -49,6 +50,13 @@ def test_the_budget_decides_who_answers(daemon: Daemon, upstream: Upstream) -> N
     # 85 % are spent: the cheaper model is first, and what it costs still fits
     upstream.expect(GOOD)
     assert told(daemon.chat("staged", max_tokens=5)) == (200, "openrouter", "model=openai/gpt-4o-mini, fallback=80%")
+    explained = typed(
+        daemon.folder, "explain", "staged", "--key", "alice", "--config", str(daemon.folder / "config.yaml")
+    )
+    assert explained.stdout.startswith(
+        "staged -> openrouter/openai/gpt-4o-mini at openrouter: openai/gpt-4o-mini, then local: llama3.1\n"
+        "it begins there, as at least 80% of the tightest budget is spent\n"
+    ), explained
     # too much for what is left: the free one answers, at once
     upstream.expect(GOOD)
     reply = daemon.chat("spent", max_tokens=9000)

@@ -102,13 +102,22 @@ def staged(parts: Parts, plan: Plan, call: Call, record: Record, caller: Caller)
         plan = replace(plan, use=replace(plan.use, watch=None))
     if not call.ours.fallback:
         return replace(plan, targets=plan.targets[:1], stages=())
-    part = _spent_part(parts.exchange.admission.accounting.books, plan, record, caller) if plan.stages else 0
+    if plan.stages:
+        plan, threshold = begun_at(plan, _spent_part(parts.exchange.admission.accounting.books, plan, record, caller))
+        record.fallback = threshold or record.fallback
+    return plan
+
+
+def begun_at(plan: Plan, part: int) -> tuple[Plan, str]:
+    """The plan begun where it is to be with so much of the tightest budget spent, in hundredths of a percent; and from which
+    part on that is, in words, "" where it begins as ever."""
     for threshold, targets in reversed(plan.stages):
         if part >= threshold and targets:
-            record.fallback = percent_text(threshold)
             rest = (target for target in plan.targets[1:] if target not in targets)
-            return replace(plan, targets=(plan.targets[0], *targets, *rest), start=1, pool=None)
-    return plan
+            return replace(plan, targets=(plan.targets[0], *targets, *rest), start=1, pool=None), percent_text(
+                threshold
+            )
+    return plan, ""
 
 
 def _spent_part(books: Books, plan: Plan, record: Record, caller: Caller) -> int:

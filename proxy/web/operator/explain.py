@@ -17,7 +17,6 @@ from proxy.exchange.attempt import members_for
 from proxy.exchange.refusals import code_of, spent_up
 from proxy.exchange.routing import Router
 from proxy.exchange.trials import plan_of
-from proxy.policy.limits.limiter import Denied
 from proxy.policy.money.account import Exceeded, InFlight, Standing
 from proxy.policy.money.amounts import usd_text
 from proxy.policy.money.books import Books
@@ -37,6 +36,7 @@ from proxy.policy.use_cases.dress import dress
 from proxy.policy.use_cases.values import NO_USE
 from proxy.policy.values import Caller, Plan
 from proxy.web.client.keys import OPEN
+from proxy.web.client.planning import begun_at
 from proxy.web.operator.admin_api import AdminApi, Unknown, standing_row
 from proxy.web.operator.tenants import order_of
 from proxy.wire.call import Call, read_call
@@ -71,10 +71,10 @@ class _Hold(Struct, frozen=True):
 def explain(admin_api: AdminApi, ask: ExplainAsk, now: float) -> dict[str, Any]:
     """Everything that decides about a call. Raises `Unknown` for names nobody knows, and what is wrong with variables."""
     caller = caller_of(admin_api, ask.key)
-    plan, experiment, decision = _plan(admin_api, ask, caller)
+    plan, experiment, decision, fallback = _plan(admin_api, ask, caller)
     call, plan, adjusted = _call(ask, plan)
     quote, tokens = _quote(admin_api, call, plan, caller)
-    scopes = scopes_of(caller) if caller.name else (GLOBAL,)
+    scopes = scopes_of(caller)
     under = admin_api.under(scopes, _subject(caller, ask, plan))
     denied = None if admin_api.limiter is None else admin_api.limiter.of(scopes).judge(tokens, time.monotonic_ns())
     hold = _hold(admin_api, quote, (under, caller.name), now)
@@ -89,6 +89,7 @@ def explain(admin_api: AdminApi, ask: ExplainAsk, now: float) -> dict[str, Any]:
         "order": [asdict(each) for each in order_of(admin_api, caller, ask.model, plan)],
         "target": plan.label,
         "decision": decision,
+        "fallback": fallback,
         "targets": [{"provider": target.provider, "model": target.model} for target in plan.targets],
         "experiment": experiment,
         "use_case": plan.use.version if plan.use else None,
@@ -99,16 +100,12 @@ def explain(admin_api: AdminApi, ask: ExplainAsk, now: float) -> dict[str, Any]:
         "hold": _bound(quote, hold),
         "tool_uses": admin_api.settings.money.rules.tool_uses,
         "budgets": [_row(one, hold, shadows) for one in admin_api.books.standings(under, now)],
-        "verdict": hold.verdict if denied is None else _over_limit(denied),
+        "verdict": hold.verdict if denied is None else f"refused with 429 {code_of(denied.limit)} by {denied.limit.id}",
         "shadow_rejections": [
             *(f"{code_of(limit)} by {limit.id}" for limit in limits),
             *(f"{code} by {budget}" for budget, (_, code) in shadows.items() if code is not None),
         ],
     }
-
-
-def _over_limit(denied: Denied) -> str:
-    return f"refused with 429 {code_of(denied.limit)} by {denied.limit.id}"
 
 
 def _row(standing: Standing, hold: _Hold, shadows: dict[str, tuple[int, str | None]]) -> dict[str, Any]:
@@ -130,7 +127,7 @@ def caller_of(admin_api: AdminApi, name: str | None) -> Caller:
     if admin_api.keys.is_open:
         return OPEN
     if name is None:
-        return Caller("")
+        return Caller("", scopes=(GLOBAL,))
     for caller in admin_api.keys.callers:
         if caller.name == name:
             return caller
@@ -138,26 +135,37 @@ def caller_of(admin_api: AdminApi, name: str | None) -> Caller:
     raise Unknown(f"there is no key named {name!r}{near}; `tollkeeper keys list` names them")
 
 
-def _plan(admin_api: AdminApi, ask: ExplainAsk, caller: Caller) -> tuple[Plan, dict[str, Any] | None, Decision | None]:
+def _plan(
+    admin_api: AdminApi, ask: ExplainAsk, caller: Caller
+) -> tuple[Plan, dict[str, Any] | None, Decision | None, str]:
+    """The last is from which part of the budget on it begins elsewhere."""
     try:
         at = None if ask.provider is None else named_provider(admin_api.names, None, ask.provider)
         plan, experiment = _tried(admin_api, ask, choose(caller, admin_api.names, ask.model, at), caller)
+        plan, fallback = _begun(admin_api, ask, caller, plan) if plan.stages and at is None else (plan, "")
         plan, decision = _decided(admin_api, routed(admin_api.settings.features, plan, caller), caller, ask.max_tokens)
-        return plan, experiment, decision
+        return plan, experiment, decision, fallback
     except (ModelNotFound, InvalidValue) as error:
         raise Unknown(error.message) from None
+
+
+def _begun(admin_api: AdminApi, ask: ExplainAsk, caller: Caller, plan: Plan) -> tuple[Plan, str]:
+    """The plan with what comes first as much of the budgets is spent now."""
+    under = admin_api.under(scopes_of(caller), _subject(caller, ask, plan))
+    begun, threshold = begun_at(plan, admin_api.books.spent_part(under, time.time()))
+    first = begun.targets[begun.start]
+    led = admin_api.prices.label_for(first, plan.label, ask.model) or f"{first.provider}/{first.model}"
+    label = led if threshold else plan.label
+    return replace(begun, targets=begun.targets[begun.start :], start=0, label=label), threshold
 
 
 def _decided(admin_api: AdminApi, plan: Plan, caller: Caller, maximum: int | None) -> tuple[Plan, Decision | None]:
     """Where there are several candidates: what a call with an empty prompt would be told."""
     if plan.pool is None:
         return plan, None
-    router, asked = (
-        admin_api.router or Router(admin_api.settings, admin_api.names, admin_api.prices),
-        Asked(output_tokens=maximum or 0),
-    )
-    scopes = scopes_of(caller) if caller.name else (GLOBAL,)
-    asked = router.bound_by(admin_api.books, (scopes, caller.name), router.strategy(plan.pool.strategy), asked)
+    router = admin_api.router or Router(admin_api.settings, admin_api.names, admin_api.prices)
+    strategy, asked = router.strategy(plan.pool.strategy), Asked(output_tokens=maximum or 0)
+    asked = router.bound_by(admin_api.books, (scopes_of(caller), caller.name), strategy, asked)
     choice, health = router.rehearse(plan.pool, (caller, plan), asked)
     order = choice.order or refused_for_money(choice)
     return planned(plan, order) if order else plan, decision_of(choice, asked, health, "")
