@@ -32,7 +32,7 @@ from proxy.policy.values import Lossy, Provider, RetryRules
 from proxy.translate.kept import KeptThoughts
 from proxy.translate.responses_writing import LEAST_OUTPUT
 from proxy.translate.values import Aim, Protocol
-from proxy.wire.call import MAXIMA, Call, Defaults, applied_defaults
+from proxy.wire.call import MAXIMA, SMALL, Call, Defaults, applied_defaults
 from proxy.wire.endpoints import Shape
 from proxy.wire.headers import lines_of, replaced, safe
 from proxy.wire.outgoing import Change, Pieces, asks_for_usage, only_beginning, outgoing, with_members
@@ -55,7 +55,10 @@ def prepare(job: Job, attempt: Attempt, maximum: int | None) -> tuple[UpstreamRe
         record.adjusted = [*record.dressed, *sent.adjusted]
     if attempt.target:
         record.adjusted += moved(record, route.target.model)
-    pieces: Pieces = outgoing(call, sent.change) if sent.begins is None else [sent.begins, call.body[sent.cut :]]
+    if sent.begins is None:
+        pieces: Pieces = outgoing(call, sent.change)
+    else:
+        pieces = [sent.begins, call.body[sent.cut :] if len(call.body) < SMALL else memoryview(call.body)[sent.cut :]]
     request = sent.request
     if sent.incoming is not job.incoming:  # which has values of its own
         request = _request(job, route.provider, call, route.provider.name)

@@ -25,7 +25,7 @@ from proxy.wire.reply_head import KnownHeads, ReplyHead
 # A connection closed so soon after a request went out was about to be closed when it did.
 STALE_SECONDS = 1.0
 # Bodies below this go out with their head in one write.
-JOIN_BELOW_BYTES = 64 * 1024
+JOIN_BELOW_BYTES = 256 * 1024  # a copy of so much takes less than to send it in two
 
 _WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
 _NO_HEAD = ReplyHead({}, [])
@@ -159,14 +159,15 @@ class Connection(asyncio.Protocol):
         size = sum(map(len, pieces))
         framing = b"Content-Length: %d\r\n\r\n" % size if size or method in _WITH_LENGTH else b"\r\n"
         is_small = size < JOIN_BELOW_BYTES
-        self._unsent = b"".join((head, framing, *pieces)) if is_small else head + framing
+        joined = len(pieces) if is_small else len(pieces) > 1 and len(pieces[0]) < JOIN_BELOW_BYTES
+        self._unsent = b"".join((head, framing, *pieces[:joined]))
         self.method, self._due, self._is_fresh = method, due, is_small and method != "HEAD"
         self.response = self.whole = None
         self._sent_at = self._loop.time()
         if due is not None:
             due.note()
         self._outbox.put(self)
-        return [] if is_small else pieces
+        return pieces[joined:]
 
     def answered(self) -> Response:
         """The response, once it is there. Raises what kept it away. One all of which has come has no need of the connection."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.exchange.http1 import Connection
+from proxy.exchange.http1 import JOIN_BELOW_BYTES, Connection
 from proxy.exchange.response import HIGH_WATER_BYTES, Broken, NotHttp, Response
 from proxy.stores.failures import JournalUnwritable
 from proxy.wire.reply_head import KnownHeads
@@ -23,12 +23,13 @@ class Wire(asyncio.Transport):
 
     def __init__(self, connection: Connection, *, lets_write: bool = True) -> None:
         super().__init__()
-        self.sent = b""
+        self.sent, self.writes = b"", 0
         self.aborted = self.paused = False
         self._connection = connection
         self._lets_write = lets_write
 
     def write(self, data: Any) -> None:
+        self.writes += 1
         self.sent += bytes(data)
         if not self._lets_write:
             self._connection.pause_writing()
@@ -57,7 +58,7 @@ class Asked:
     def __init__(
         self,
         method: str = "POST",
-        pieces: tuple[bytes, ...] = (b"{}",),
+        pieces: tuple[bytes | memoryview, ...] = (b"{}",),
         *,
         lets_write: bool = True,
         heads: KnownHeads | None = None,
@@ -294,6 +295,15 @@ async def test_a_large_body_waits_for_a_slow_network_and_ends_with_a_refusal() -
     assert len(asked.wire.sent) == sent + HIGH_WATER_BYTES
     response, body = await asked.whole(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
     assert (response.status, body, asked.idle) == (413, b"no", [])
+
+
+@pytest.mark.parametrize(("bytes_of_text", "writes"), [(9, 1), (JOIN_BELOW_BYTES - 9, 1), (JOIN_BELOW_BYTES, 2)])
+async def test_what_is_short_goes_out_with_the_head_in_one_write(bytes_of_text: int, writes: int) -> None:
+    text = b"t" * bytes_of_text
+    asked = Asked(pieces=(b"begins", memoryview(text)))
+    await asked.whole(HELLO)
+    assert asked.wire.sent == b"HEAD\r\nContent-Length: %d\r\n\r\nbegins" % (6 + bytes_of_text) + text
+    assert asked.wire.writes == writes
 
 
 async def test_header_bytes_survive() -> None:
