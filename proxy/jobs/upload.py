@@ -20,7 +20,7 @@ from proxy.jobs.shapes import FILE_PREFIX
 from proxy.jobs.work import Work, new_id
 from proxy.stores.job_rows import BATCH, KeptFile
 from proxy.stores.sealed_files import SealedWriter
-from proxy.web.body import read_chunks
+from proxy.web.body import read_chunks, size_text
 
 _FORM_BYTES = 1024 * 1024  # what a form may have beside the file
 _LONGEST_FIELD = 1024
@@ -69,7 +69,7 @@ class _Form:
         self.writer, self.sealed_key = await self._work.new_file(self.file_id)
         while chunk := await part.read_chunk(_PART):
             if self.writer.size + len(chunk) > self._most:
-                raise RequestTooLarge(f"The file is larger than the {self._most / 2**20:g} MiB of `jobs.max_file`.")
+                raise RequestTooLarge(f"The file is larger than the {size_text(self._most)} of `jobs.max_file`.")
             self.writer.write(chunk)
 
     async def _take(self, part: BodyPartReader) -> None:
@@ -103,7 +103,7 @@ async def upload(work: Work, key: str, request: BaseRequest | bytes, given: tupl
     form.drop()
     if body is None:
         raise RequestTooLarge(
-            f"The request body is larger than the {limits.most_body / 2**20:g} MiB allowed by `max_body`."
+            f"The request body is larger than the {size_text(limits.most_body)} allowed by `max_body`."
         )
     return body
 

@@ -141,13 +141,12 @@ def _private_text(path: Path) -> str:
 
 
 def new_key(taken: Mapping[str, bytes], now: float) -> tuple[str, bytes]:
-    """A label that tells when it was made, and a key. `now` is UTC epoch seconds."""
-    label = wanted = time.strftime("k%Y%m%d", time.gmtime(now))
-    count = 1
-    while label in taken:
-        count += 1
-        label = f"{wanted}-{count}"
-    return label, secrets.token_bytes(KEY_BYTES)
+    """A label that tells when it was made, and a key. `now` is UTC epoch seconds. It counts on from the highest of its day, so
+    that none is that of a key which was taken out: backups still name it."""
+    day = time.strftime("k%Y%m%d", time.gmtime(now))
+    others = (label.removeprefix(f"{day}-") for label in taken if label.startswith(f"{day}-"))
+    count = max([int(day in taken), *(int(other) for other in others if other.isdecimal())]) + 1
+    return day if count == 1 else f"{day}-{count}", secrets.token_bytes(KEY_BYTES)
 
 
 def _parsed(text: str, source: str) -> dict[str, bytes]:

@@ -106,7 +106,11 @@ async def _go_on(request: BaseRequest) -> None:
     request.writer.output_size = 0
 
 
+def size_text(size: int) -> str:
+    """Bytes for people: 64 MiB, 1.5 KiB."""
+    return f"{size / 2**20:g} MiB" if size >= 2**20 else f"{size / 2**10:g} KiB"
+
+
 def _too_large(most: int, setting: str) -> RequestTooLarge:
-    allowed = f"{most / 2**20:g} MiB" if most >= 2**20 else f"{most / 2**10:g} KiB"
     where = f"by `{setting}`" if setting else "here"
-    return RequestTooLarge(f"The request body is larger than the {allowed} allowed {where}.")
+    return RequestTooLarge(f"The request body is larger than the {size_text(most)} allowed {where}.")

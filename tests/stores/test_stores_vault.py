@@ -181,3 +181,5 @@ def test_a_new_master_key_has_a_label_of_its_own() -> None:
     first, key = new_key({}, 86_400.0)
     assert (first, len(key)) == ("k19700102", 32)
     assert new_key({first: key}, 86_400.0)[0] == "k19700102-2"
+    assert new_key({"k19700102-7": key, "mine": key}, 86_400.0)[0] == "k19700102-8", "not that of one taken out before"
+    assert new_key({"k19700102-x": key}, 86_400.0)[0] == "k19700102"
