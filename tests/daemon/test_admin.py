@@ -178,6 +178,10 @@ def test_keys_are_made_and_ended(daemon: Daemon, upstream: Upstream) -> None:
     terms = {"name": "bob", "models": ["openai/*"], "budgets": [{"usd": 2, "per": "day"}]}
     made = admin(daemon, "POST", "/keys", WITH_TOKEN, terms)
     fits(document, "/keys", "POST", made)
+    for method, path, seconds in (("POST", "/keys", 1_795_900_000), ("PATCH", "/keys/bob", 1)):
+        over = admin(daemon, method, path, WITH_TOKEN, {"name": "eve", "expires_ms": seconds})
+        assert (over.status, over.error["code"]) == (400, "invalid_value"), "seconds for milliseconds"
+        assert over.error["message"].startswith("expires_ms: is over already")
     twice = admin(daemon, "POST", "/keys", WITH_TOKEN, {"name": "bob"})
     assert (twice.status, twice.error["code"]) == (400, "invalid_value")
     assert twice.error["message"].startswith("There is a key named 'bob' already")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +24,9 @@ from proxy.web.operator.answers import KeyChangedAnswer, KeyMadeAnswer, KeyRotat
 
 if TYPE_CHECKING:
     from proxy.config.new_key import KeyChangesSection, TermsSection
+
+
+_LATE_SECONDS = 60.0  # that somebody's clock may be ahead
 
 
 class RotateAsk(Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,6 +96,8 @@ def refuse_terms(settings: Settings, keys: KeySet, name: str, asked: TermsSectio
     """What a key of this name cannot be."""
     if asked.name is not None:
         _refuse_taken(settings, asked.name)
+    if asked.expires_ms and asked.expires_ms < 1000 * (time.time() - _LATE_SECONDS):
+        raise Declined("expires_ms: is over already; it counts milliseconds since 1970 in UTC, and 0 is never")
     _refuse_stray(settings, asked.tenant)
     if asked.uid is not None:
         _refuse_user(settings, [caller for caller in keys.each if caller.name != name], asked.uid)
