@@ -85,7 +85,8 @@ def in_flight(verdict: Verdict, caller: Caller) -> BudgetInFlight:
     if isinstance(verdict, InFlight):
         budget, seconds = verdict.budget, verdict.retry_after_seconds
         rest = f"{_named(budget, caller)}{_of(budget, caller)}"
-        sentence = f"Calls under way hold the rest of {rest}; try again in a moment."
+        share = "" if budget.share == 1 else f", or the share ({budget.share}) of it that one key may hold at once"
+        sentence = f"Calls under way hold the rest of {rest}{share}; try again in a moment."
         return BudgetInFlight(sentence, retry_after=seconds)
     return BudgetInFlight("Other calls of this key wait for the same budget; try again in a moment.", retry_after=1.0)
 

@@ -115,6 +115,22 @@ def test_keys_take_turns_and_each_is_served_in_its_order(start_daemon: StartToll
     assert [call.json["user"] for call in upstream.calls] == ["first", "a2", "b1", "a3", "a4"]
 
 
+def test_a_key_that_holds_its_share_is_told_so_while_others_go_on(start_daemon: StartToll, upstream: Upstream) -> None:
+    config = _config(1, 0)
+    daemon = start_daemon(**{**config, "budgets": [{"usd": 1, "per": "month", "share": 0.5}]})
+    gate = upstream.gate()
+    upstream.expect(*[then(wait_at(gate), json_reply(chat_reply(usage={"cost": 0.0001})))] * 2)
+    with daemon.open_chat("m", max_tokens=300) as first:
+        upstream.wait_for_calls(1)
+        refused = daemon.chat("m", max_tokens=300)
+        with daemon.open_chat("m", [("Authorization", "Bearer sk-bob-canary")], max_tokens=300) as others:
+            upstream.wait_for_calls(2)
+            gate.open()
+            assert [first.read_reply().status, others.read_reply().status] == [200, 200]
+    assert (refused.status, refused.error["code"]) == (429, "budget_in_flight")
+    assert "the share (0.5) of it that one key may hold at once" in refused.error["message"]
+
+
 def test_a_line_is_no_longer_than_the_clients_own_patience(start_daemon: StartToll, upstream: Upstream) -> None:
     daemon = start_daemon(**_config(1, 600))
     gate = upstream.gate()
