@@ -59,7 +59,7 @@ def in_words(error: Exception, ask: type[msgspec.Struct]) -> str:
     kind = _KIND.fullmatch(wrong)
     if kind is None or (kinds := [_KINDS.get(one) for one in kind[1].split(" | ")]) != list(filter(None, kinds)):
         return f"'{name}': {wrong[0].lower()}{wrong[1:]}"
-    bound = {">=": " of at least ", "<=": " of at most "}.get(kind[2], "") + (kind[3] or "")
+    bound = {">=": " of at least ", "<=": " of at most "}.get(kind[2], "") + (kind[3] or "").removesuffix(".0")
     return f"'{name}' must be {_either(list(filter(None, kinds)))}{bound}"
 
 

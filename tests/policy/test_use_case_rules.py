@@ -125,8 +125,10 @@ def test_variables_come_by_the_body_or_by_the_header_not_by_both() -> None:
     assert given_variables(by_body, None) == {"who": "Ada"}
     assert given_variables(call(), '{"who":"Ada"}') == {"who": "Ada"}
     for body, header in ((by_body, "{}"), (call(), "Ada"), (call(), '{"who":1,"who":2}'), (call(), "[]")):
-        with pytest.raises(CallerError):
+        with pytest.raises(CallerError) as refused:
             given_variables(body, header)
+        assert (refused.value.code, refused.value.param) == ("invalid_value", "x-tollkeeper-variables")
+        assert refused.value.message.startswith("The header x-tollkeeper-variables ")
 
 
 def test_the_name_that_clients_send_has_the_first_word() -> None:

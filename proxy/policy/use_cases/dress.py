@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from proxy.errors import EndpointNotServed, InvalidValue
+from proxy.errors import CallerError, EndpointNotServed, InvalidValue
 from proxy.policy.use_cases.template import fill, values_for
 from proxy.policy.use_cases.values import Members, UseCase
 from proxy.wire.call import MAX_FIELDS, Call, changed, fitted
@@ -26,14 +26,20 @@ class Dressed(Struct, frozen=True):
 
 
 def given_variables(call: Call, header: str | None) -> Mapping[str, object]:
-    """What a call fills the template with, in its body or in a header. Raises `InvalidValue` or `DuplicateKey`."""
+    """What a call fills the template with, in its body or in a header. Raises `InvalidValue`."""
     if header is None:
         return call.ours.variables
     if call.ours.variables:
         raise InvalidValue(
             f"The header {VARIABLES} and 'tollkeeper.variables' both give variables; keep one.", param=VARIABLES
         )
-    document = read_object(header.encode("utf-8", "surrogateescape"))
+    try:
+        document = read_object(header.encode("utf-8", "surrogateescape"))
+    except CallerError:
+        raise InvalidValue(
+            f'The header {VARIABLES} must be a JSON object such as {{"character": "Ada"}}, with each name once.',
+            param=VARIABLES,
+        ) from None
     return {name: document.value(name) for name in document.members}
 
 
