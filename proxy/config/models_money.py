@@ -25,6 +25,7 @@ from proxy.config.fields import (
 )
 
 LimitPeriod = Literal["minute", "hour", "day", "week", "month"]
+_LEAST_JOURNAL = 2**20
 BudgetPeriod = Literal["minute", "hour", "day", "week", "month", "total"]
 
 
@@ -161,7 +162,16 @@ class JournalSection(Section):
         default="interval",
         description="When records reach the disk: every 100 ms, before each reply, or when the system likes.",
     )
-    max_bytes: Size = Field(default=256 * 2**20, description="How far the journal may grow while the ledger lags.")
+    max_bytes: Size = Field(
+        default=256 * 2**20, description="How far the journal may grow while the ledger lags; at least 1 MiB."
+    )
+
+    @field_validator("max_bytes")
+    @classmethod
+    def _has_room(cls, most: int) -> int:
+        if most < _LEAST_JOURNAL:
+            raise ValueError("must be at least 1 MiB: calls that cost money stop where the journal has no room")
+        return most
 
 
 class LedgerSection(Section):

@@ -16,6 +16,7 @@ from proxy.secret import Secret
 _BARE_VARIABLE = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _QUOTES = ('"', "'")
 _ENDPOINTS = ("/chat/completions", "/completions", "/responses", "/messages", "/embeddings", "/models")
+_BODIES, _SMALL_BODY = ("max_body", "max_body_total"), 64 * 1024
 _KEEPING = ("ledger", "jobs")  # what is older than `keep` is deleted
 
 
@@ -25,6 +26,9 @@ def oddities(tree: Mapping[str, Any], providers: Iterable[Provider], keys: Mappi
     for section in _KEEPING:
         if isinstance(kept := tree.get(section), Mapping) and isinstance(kept.get("keep"), int | float):
             yield f"{section}.keep is a number without a unit, which counts seconds: write it as days, such as 400d"
+    for name in _BODIES:
+        if isinstance(most := tree.get(name), int) and most < _SMALL_BODY:
+            yield f"{name} is a number without a unit, which counts bytes, and few calls are as small: write it as 64MiB"
     secrets = {f"of provider {p.name} ({p.key_source})": p.api_key for p in providers if p.api_key is not None}
     for whose, secret in {**secrets, **keys}.items():
         if _is_quoted(secret.reveal()):

@@ -46,6 +46,7 @@ ODD = [
         "ledger: {keep: 400}\nproviders: {mock: }",
         "ledger.keep is a number without a unit, which counts seconds: write it as days",
     ),
+    ("max_body: 64\nproviders: {mock: }", "max_body is a number without a unit, which counts bytes"),
     ("jobs: {keep: 86400.5}\nproviders: {mock: }", "jobs.keep is a number without a unit"),
 ]
 PLAIN = [
@@ -60,6 +61,7 @@ PLAIN = [
     "providers: {a: {kind: anthropic, base_url: 'http://127.0.0.1:1'}}",
     "ledger: {keep: 400d}\njobs: {keep: forever}\nproviders: {mock: }",
     "ledger: {keep: forever}\nproviders: {mock: }",
+    "max_body: 65536\nmax_body_total: 1MiB\nproviders: {mock: }",
 ]
 ENV = {"QUOTED": '"sk-canary"', "KEY": "sk-canary", "DOLLAR": "$HOME"}
 

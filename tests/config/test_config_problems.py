@@ -160,6 +160,7 @@ def problems(text: str, env: dict[str, str] = ENV) -> list[str]:
         ("admin: {host: 10.0.0.1}", f"1:15: admin.host: {OUTSIDE}; set admin.token or admins, or listen on 127.0.0.1"),
         ("admin: {port: 8655}", "1:15: admin.port: listen and admin cannot have the same address"),
         ("listen: {port: 8656}", "1:16: listen.port: listen and admin cannot have the same address"),
+        ("journal: {max_bytes: 256}", "1:22: journal.max_bytes: must be at least 1 MiB: calls that cost money stop where the journal has no room"),
         # variables
         ("state_dir: ${NOWHERE}", "1:12: state_dir: the environment variable NOWHERE is not set"),
         ("state_dir: ${OPENROUTER_APIKEY}", "1:12: state_dir: the environment variable OPENROUTER_APIKEY is not set (did you mean OPENROUTER_API_KEY?)"),
