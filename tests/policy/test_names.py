@@ -12,6 +12,7 @@ from proxy.errors import InvalidValue, ModelNotFound
 from proxy.policy.names.catalogue import Catalogue, Model
 from proxy.policy.names.feed import read_feed
 from proxy.policy.names.resolution import LONGEST_REMEMBERED, MOST_REMEMBERED, Names, resolve
+from proxy.policy.strategies import CandidateRule
 from proxy.policy.values import Alias, Kind, Listen, Plan, Provider, Route, Settings, Target
 
 CATALOGUE = read_feed(snapshot_bytes())
@@ -638,6 +639,8 @@ def test_a_vendor_serves_its_own_authors_models_by_host_or_name_and_nobody_elses
 
 
 THREE = {"smart": Alias("openai/gpt-4o", ("anthropic/claude-3-sonnet", "local/tiny")), "far": Alias("local/tiny")}
+ANY = tuple(CandidateRule(name) for name in ("openai/gpt-4o", "anthropic/claude-3-sonnet", "local/tiny"))
+THREE["any"] = Alias(ANY[0].target, tuple(rule.target for rule in ANY[1:]), candidates=ANY, strategy="cost")
 
 
 def at(names: Names, model: str | None, provider: str) -> list[tuple[str, str]]:
@@ -665,6 +668,7 @@ def test_a_claude_is_called_what_the_named_provider_calls_it(asked: str) -> None
         ("smart", "anthropic", [("anthropic", "claude-3-sonnet-20240229")]),
         ("smart", "openrouter", [("openrouter", "openai/gpt-4o"), ("openrouter", "anthropic/claude-3-sonnet")]),
         ("smart", "local", [("local", "openai/gpt-4o"), ("local", "anthropic/claude-3-sonnet"), ("local", "tiny")]),
+        ("any", "local", [("local", "tiny"), ("local", "openai/gpt-4o"), ("local", "anthropic/claude-3-sonnet")]),
         ("far", "local", [("local", "tiny")]),
         ("@preset/x", "openrouter", [("openrouter", "@preset/x")]),
         (None, "openai", [("openai", "gpt-4o")]),

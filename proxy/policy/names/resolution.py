@@ -192,10 +192,14 @@ class Names:
         return [way for way in ways if switches.is_on(names_of(way.target, way.slug))]
 
     def _resolve_at(self, provider: str, model: str | None) -> Resolution:
-        """Plan a call that names its provider; the default model counts where that has it."""
+        """Plan a call that names its provider; the default model counts where that has it. Of candidates those at that
+        provider go before those that it may have as well."""
         name = self._settings.default_model if model is None else model
         ways = [] if name is None else self._left(name, self._expand(name, set(), provider))
         if ways and name is not None:
+            if (alias := self._settings.aliases.get(name)) is not None and alias.candidates:
+                there = {way.target for way in self._expand(name, set())}
+                ways.sort(key=lambda way: way.target not in there)
             return self._planned(name, ways)
         if model is None:
             return self._unnamed(provider)
