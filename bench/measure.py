@@ -103,12 +103,16 @@ def small_calls(contender: Contender, bench: Bench, doors: list[Door] | None = N
 
 
 def _agent_calls(contender: Contender, bench: Bench) -> dict[str, float]:
-    """Processor time of a turn of an agent."""
-    request, pids = agent_request(contender.whole), contender.process.pids
-    wrk(contender.whole.port, [request], 1, bench.folder)
-    used = cpu_seconds(pids)
-    calls = wrk(contender.whole.port, [request], bench.effort.wrk_seconds, bench.folder)
-    return {"agent cpu": (cpu_seconds(pids) - used) / calls}
+    """Processor time of a turn of an agent; and of one late in its session, before the upstream that takes large bodies."""
+    late = agent_request(contender.stream, calls=100, lines=320)
+    turns = ("agent cpu", contender.whole, agent_request(contender.whole)), ("late agent cpu", contender.stream, late)
+    found, pids = {}, contender.process.pids
+    for name, door, request in turns:
+        wrk(door.port, [request], 1, bench.folder)
+        used = cpu_seconds(pids)
+        calls = wrk(door.port, [request], bench.effort.wrk_seconds, bench.folder)
+        found[name] = (cpu_seconds(pids) - used) / calls
+    return found
 
 
 def _alone(contender: Contender, bench: Bench) -> dict[str, float]:

@@ -64,8 +64,9 @@ def stream_request(door: Door, events: int, interval_ms: int) -> bytes:
     return _request(door, body if door.path.endswith("/messages") else {**body, "seed": interval_ms})
 
 
-def agent_request(door: Door) -> bytes:
-    """A turn of an agent, 15 KB: its tools, and what it called them for; with a trace and a user of its own in every call."""
+def agent_request(door: Door, calls: int = 8, lines: int = 60) -> bytes:
+    """A turn of an agent, 15 KB: its tools, and what it called them for, as many times and with as many lines each; with a trace and a
+    user of its own in every call."""
     schema = {
         "type": "object",
         "properties": {"path": {"type": "string"}, "line": {"type": "integer"}},
@@ -76,12 +77,12 @@ def agent_request(door: Door) -> bytes:
         for number in range(10)
     ]
     messages: list[dict[str, object]] = [{"role": "system", "content": _DESCRIPTION * 4}]
-    for number in range(8):
+    for number in range(calls):
         called = {"name": "tool_1", "arguments": json.dumps({"path": "src/main.py", "line": number})}
         call = {"id": f"call_{number}", "type": "function", "function": called}
         messages.append({"role": "assistant", "content": None, "tool_calls": [call]})
         messages.append(
-            {"role": "tool", "tool_call_id": f"call_{number}", "content": "def main():\n    return 0\n" * 30}
+            {"role": "tool", "tool_call_id": f"call_{number}", "content": "def main():\n    return 0\n" * (lines // 2)}
         )
     body = {"model": door.model, "messages": messages, "tools": tools, "max_tokens": 200, "user": f"user-{NUMBER}"}
     traced = door._replace(headers={**door.headers, "traceparent": f"00-{NUMBER * 4}-{NUMBER * 2}-01"})

@@ -36,6 +36,7 @@ _OVER_TLS = Limit(1.2, "Caddy", ratio=True), Limit(0.8, "Caddy", ratio=True)
 ROWS = (
     Row("CPU per small call", "call cpu", "µs", Limit(1.0, "Caddy", ratio=True), Limit(0.7, "Caddy", ratio=True)),
     Row("CPU per turn of an agent, 15 KB, with a trace and a user of its own", "agent cpu", "µs"),
+    Row("CPU per turn of an agent late in its session, 460 KB", "late agent cpu", "µs"),
     Row("CPU per small call over a connection of its own", "alone cpu", "µs"),
     Row("CPU per streamed event", "event cpu", "µs", Limit(1.1, "Caddy", ratio=True), Limit(1.4, "nginx", ratio=True)),
     Row("CPU per small call, TLS to the upstream", "tls call cpu", "µs", *_OVER_TLS),
