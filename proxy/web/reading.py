@@ -20,7 +20,7 @@ _NAMED = re.compile(r"Invalid enum value '(.*)'", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
 _KINDS = {
     "int": "a whole number", "float": "a number", "bool": "true or false", "str": "text", "array": "a list",
-    "object": "an object", "null": "null",
+    "object": "an object",
 }  # fmt: skip
 
 
@@ -57,7 +57,9 @@ def in_words(error: Exception, ask: type[msgspec.Struct]) -> str:
     if words and (given := _NAMED.fullmatch(wrong)):
         return f"'{name}' must be {_either(words)}{suggestion(given[1], words)}"
     kind = _KIND.fullmatch(wrong)
-    if kind is None or (kinds := [_KINDS.get(one) for one in kind[1].split(" | ")]) != list(filter(None, kinds)):
+    if kind is None or (kinds := [_KINDS.get(one) for one in kind[1].removesuffix(" | null").split(" | ")]) != list(
+        filter(None, kinds)
+    ):
         return f"'{name}': {wrong[0].lower()}{wrong[1:]}"
     bound = {">=": " of at least ", "<=": " of at most "}.get(kind[2], "") + (kind[3] or "").removesuffix(".0")
     return f"'{name}' must be {_either(list(filter(None, kinds)))}{bound}"

@@ -93,6 +93,8 @@ def test_bills_are_asked_for_as_other_figures_are(daemon: Daemon, since: str, st
         ("/audit?limit=few", "'limit' must be a whole number."),
         ("/calls/past?outcome=fail", "'outcome' must be ok, failed or refused (did you mean failed?)."),
         ("/models?free=perhaps", "'free' must be true or false."),
+        ("/models?limit=few", "'limit' must be a whole number."),
+        ("/models?released=soon", "'released' must be a date such as 2026-11-21, 2026-11-21T08:00, today, yesterday, 7d or 6h."),
         ("/what-if", "'model' is missing."),
     ],
 )  # fmt: skip

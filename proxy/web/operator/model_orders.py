@@ -20,7 +20,7 @@ from proxy.web.operator.answers import Answer
 from proxy.web.operator.control_state import LiveState
 from proxy.web.operator.model_rows import Known, ModelsAnswer, ModelsAsk
 from proxy.web.operator.models import model_list
-from proxy.web.operator.timestamps import moment_ms
+from proxy.web.operator.timestamps import named_moment_ms
 from proxy.web.reading import read_ask
 
 Params = dict[str, Any]
@@ -123,7 +123,7 @@ class ModelOrders:
 def news_of(files: Files, params: Params, zone: tzinfo) -> NewsAnswer:
     """What the ledger has of it. Raises ValueError."""
     since = read_ask(params, NewsAsk).since
-    since_ms = 0 if since is None else moment_ms(since, zone, is_end=False)
+    since_ms = 0 if since is None else named_moment_ms("since", since, zone)
     found = files.model_news(since_ms, _MOST_NEWS)
     return NewsAnswer(
         [

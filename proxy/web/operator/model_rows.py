@@ -19,7 +19,7 @@ from proxy.policy.names.resolution import Names
 from proxy.policy.routing.observing import Observed
 from proxy.policy.routing.values import UNKNOWN, Speed
 from proxy.policy.values import Settings, Target
-from proxy.web.operator.timestamps import moment_ms
+from proxy.web.operator.timestamps import named_moment_ms
 
 _OFF = "it is switched off for everybody"
 _PER_MILLION = Decimal(1_000_000)
@@ -171,7 +171,7 @@ def _filters(ask: ModelsAsk, zone: tzinfo) -> Iterable[Callable[[ModelAnswer], b
         if least is not None:
             yield _at_least(field, least)
     if ask.released is not None:
-        since = datetime.fromtimestamp(moment_ms(ask.released, zone, is_end=False) / 1000, UTC).date().isoformat()
+        since = datetime.fromtimestamp(named_moment_ms("released", ask.released, zone) / 1000, UTC).date().isoformat()
         yield lambda row: row.released is not None and row.released >= since
 
 

@@ -23,7 +23,7 @@ from proxy.stores.past import PastQuestion
 from proxy.stores.records import Row
 from proxy.web.operator.admin_api import AdminApi, Unknown, instant
 from proxy.web.operator.routing_orders import RecommendBody, pool_asked
-from proxy.web.operator.timestamps import moment_ms
+from proxy.web.operator.timestamps import named_moment_ms
 from proxy.web.reading import read_ask
 
 _MOST_SHOWN = 20
@@ -102,7 +102,7 @@ def simulation(admin_api: AdminApi, params: dict[str, Any]) -> Callable[[], Simu
     if own.weights is not None:
         strategy = replace(strategy, weights=_to_one(own.weights), kind="score")
     boards = _Boards(admin_api, router, (plan, pool, strategy), speeds)
-    since_ms = 0 if own.since is None else moment_ms(own.since, admin_api.settings.money.zone, is_end=False)
+    since_ms = 0 if own.since is None else named_moment_ms("since", own.since, admin_api.settings.money.zone)
 
     def rest() -> SimulateAnswer:
         found = admin_api.files.answered(PastQuestion(own.calls, own.asked, own.key))

@@ -33,6 +33,14 @@ def moment_ms(text: str, zone: tzinfo, *, is_end: bool) -> int:
         raise ValueError("must be a date such as 2026-11-21, 2026-11-21T08:00, today, yesterday, 7d or 6h") from None
 
 
+def named_moment_ms(name: str, text: str, zone: tzinfo) -> int:
+    """The same of a parameter, which a sentence of what is wrong begins with; `until` is an end."""
+    try:
+        return moment_ms(text, zone, is_end=name == "until")
+    except ValueError as error:
+        raise ValueError(f"'{name}' {error}") from None
+
+
 def read_query(text: str, *, keep_blank: bool = False) -> dict[str, str]:
     """The parameters of a query. What holds several values may be said several times; anything else once.
 
@@ -53,10 +61,7 @@ def usage_params(params: dict[str, Any], zone: tzinfo) -> dict[str, Any]:
         found["by"] = found["by"].split(",")
     for name in ("since", "until"):
         if name in found:
-            try:
-                found[f"{name}_ms"] = moment_ms(found.pop(name), zone, is_end=name == "until")
-            except ValueError as error:
-                raise ValueError(f"'{name}' {error}") from None
+            found[f"{name}_ms"] = named_moment_ms(name, found.pop(name), zone)
     if "since_ms" in found and found.get("until_ms", found["since_ms"] + 1) <= found["since_ms"]:
         raise ValueError("'until' is before 'since': nothing lies between them")
     return found
