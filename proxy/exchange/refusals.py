@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from math import ceil
 
 from msgspec.structs import asdict
 
@@ -28,6 +29,7 @@ from proxy.policy.tenants import is_own
 from proxy.policy.values import Caller
 from proxy.wire.call import Call
 
+_UNITS = ((86_400, "days"), (3_600, "hours"), (60, "minutes"))
 _NAME = re.compile(r"[\w./:@~+-]{1,120}", re.ASCII)
 
 
@@ -174,11 +176,17 @@ def too_much(denied: Denied, caller: Caller) -> PolicyError:
             retry_after=seconds,
         )
     error = RateLimitExceeded(
-        f"The limit {whose} of {limit.amount} {limit.of} per {limit.per} is reached; try again in {seconds:.1f} s.",
+        f"The limit {whose} of {limit.amount} {limit.of} per {limit.per} is reached; try again in {_words(seconds)}.",
         retry_after=seconds,
     )
     error.error_type = limit.of
     return error
+
+
+def _words(seconds: float) -> str:
+    """How long to wait: seconds where these are few, else whole minutes, hours or days."""
+    unit, name = next(((unit, name) for unit, name in _UNITS if seconds >= 2 * unit), (0, ""))
+    return f"{ceil(seconds / unit)} {name}" if unit else f"{seconds:.1f} s"
 
 
 def _named(budget: Budget, caller: Caller) -> str:

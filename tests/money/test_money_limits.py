@@ -47,6 +47,13 @@ def test_requests_of_a_thousand_callers(start_toll: StartToll, mock: Mock) -> No
     assert "50 requests per day" in last.error["message"]
 
 
+@pytest.mark.parametrize(("per", "words"), [("month", "30 days"), ("day", "24 hours"), ("hour", "60 minutes")])
+def test_a_long_wait_is_told_in_words(start_toll: StartToll, per: str, words: str) -> None:
+    daemon = start(start_toll, [{"requests": 1, "per": per}])
+    assert daemon.chat("quick").status == 200
+    assert daemon.chat("quick").error["message"].endswith(f"is reached; try again in {words}.")
+
+
 def test_calls_at_once_of_a_thousand_callers(start_toll: StartToll, mock: Mock) -> None:
     daemon = start(start_toll, [{"concurrent": 20}])
     answers = crowd(daemon, [ask("slow", stream=bool(n % 2)) for n in range(CALLERS)])
