@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -36,8 +37,8 @@ class _Caching(Struct, gc=False):
 
 
 class _Said(Struct, gc=False):
-    """Of a message, of an item of a response's input, of a part of either or of a tool's result: what is text and nothing else, as
-    are calls of tools and their results; what it has beside this weighs nothing. Texts stand as they came: nobody reads them here."""
+    """Of a message, an item of a response's input, or a part of one, that is text and nothing else, as are calls of tools and their
+    results; what it has beside this weighs nothing."""
 
     audio: None = None
     cache_control: _Caching | None = None
@@ -49,12 +50,35 @@ class _Said(Struct, gc=False):
         ]
         | None
     ) = None  # fmt: skip
+
+
+class _Result(_Said, gc=False):
+    content: str | None = None
+    output: str | None = None
+
+
+class _Part(_Said, gc=False):
+    content: str | list[_Result] | None = None
+    output: str | list[_Result] | None = None
+
+
+class _Message(_Said, gc=False):
+    content: str | list[_Part] | None = None
+    output: str | list[_Part] | None = None
+
+
+class _Long(_Said, gc=False):
+    """Of a long talk: nobody reads what was said, and copies of it would take most of the time."""
+
     content: Raw = _NONE
     output: Raw = _NONE
 
 
-_read_said = msgspec.json.Decoder(str | list[_Said]).decode
-_BRACKET = ord("[")
+_read_texts = msgspec.json.Decoder(str | list[_Message]).decode
+_read_system = msgspec.json.Decoder(str | list[_Part]).decode
+_read_long = msgspec.json.Decoder(str | list[_Long]).decode
+_LONG_BYTES, _FIRST_BYTES = 32 * 1024, 128
+_LIST = re.compile(rb'": ?\[')
 _TEXTS = frozenset(b'"n')  # what a string begins with, and null
 
 
@@ -156,7 +180,7 @@ def _weigh_texts(call: Call, messages: Text | None, requested: Requested) -> Wei
 def likely_tokens_of(body: bytes, messages: Text | None, requested: Requested) -> int | None:
     """What a body likely comes to, whose `messages` are texts and nothing else, and which `requested` for no more; None where they
     are more."""
-    if messages is None or not _are_texts(messages, 2) or not is_utf_8(body):
+    if messages is None or not _are_texts(messages) or not is_utf_8(body):
         return None
     return -(-(len(body) + requested.tools_tokens) * 2 // 7) + (requested.maximum or 0)
 
@@ -192,24 +216,28 @@ def _run_at_the_client(tools: Any) -> bool:
 
 def _is_text(document: JsonObject, name: str) -> bool:
     """Whether a member is text to the model, and no more."""
-    return name == "system" and _are_texts(document.values[name], 1)
-
-
-def _are_texts(value: Text, levels: int) -> bool:
-    """Whether a JSON value is a string, or a list of what is text and nothing else, in lists of no more than so many `levels` below."""
     try:
-        said = _read_said(value)
+        return name == "system" and _read_system(document.values[name]) is not None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return False
+
+
+def _are_texts(messages: Text) -> bool:
+    """Whether messages are a string, or a list of what is text and nothing else."""
+    try:
+        if _are_likely_long_strings(memoryview(messages)):
+            said = _read_long(messages)
+            texts = [] if isinstance(said, str) else [text for one in said for text in (one.content, one.output)]
+            if {memoryview(text)[0] for text in texts} <= _TEXTS:
+                return True
+        return _read_texts(messages) is not None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):  # more, neither of these, or half a character
         return False
-    if isinstance(said, str):
-        return True
-    texts = [one.content for one in said]
-    texts += [one.output for one in said if one.output is not _NONE]
-    kinds = {memoryview(text)[0] for text in texts}
-    if _BRACKET not in kinds:
-        return kinds <= _TEXTS
-    lists = [text for text in texts if memoryview(text)[0] == _BRACKET]
-    return levels > 0 and kinds <= _TEXTS | {_BRACKET} and all(_are_texts(text, levels - 1) for text in lists)
+
+
+def _are_likely_long_strings(messages: memoryview) -> bool:
+    """What the first message says, that says it in a string, the others mostly say in strings, too."""
+    return len(messages) > _LONG_BYTES and not _LIST.search(messages[:_FIRST_BYTES])
 
 
 @lru_cache(maxsize=1024)
