@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import asyncio
 
 from proxy.exchange.client import Client
 from proxy.exchange.failure import Failure
@@ -12,7 +12,10 @@ from proxy.exchange.reply import Reply
 from proxy.exchange.response import Broken, NotHttp
 from proxy.policy.names.families import next_family
 from proxy.policy.quality.reading import flag_so_far, flag_to_leave, wanted_of
+from proxy.policy.quality.values import Watch
 from proxy.policy.retries.retry import Again, Attempt
+
+_MOST_HELD_BYTES = 256 * 1024  # of events that say nothing yet
 
 
 def flagged(outcome: Reply | Failure, job: Job, attempt: Attempt, most_calls: int) -> Again | None:
@@ -36,17 +39,19 @@ def flagged(outcome: Reply | Failure, job: Job, attempt: Attempt, most_calls: in
 
 
 async def hold_back(client: Client, outcome: Reply | Failure, job: Job) -> None:
-    """Let the first words of a stream wait, where its entry says how many, until it is known whether they go out."""
+    """Let the first words of a stream wait, where its entry says how many, until it is known whether they go out: for as long as
+    a whole stream may take, and with no more beside them."""
     watch = None if job.plan.use is None else job.plan.use.watch
     if watch is None or not watch.hold_tokens or not watch.fallback_on or client.started:
         return
     if not isinstance(outcome, Reply) or not outcome.is_event_stream or outcome.judged_status >= 400:
         return
-    reader, idle = outcome.reader, outcome.provider.timeouts.idle
-    findings, chunk = reader.findings, b"-"
+    reader, timeouts = outcome.reader, outcome.provider.timeouts
+    chunk = b"-"
+    until = asyncio.get_running_loop().time() + timeouts.whole_call(stream=True)
     try:
-        with client.stepper.within(idle, math.inf) as timeout:
-            while chunk and findings.counted_output < watch.hold_tokens and not findings.complete:
+        with client.stepper.within(timeouts.idle, until) as timeout:
+            while chunk and _holds(outcome, watch):
                 chunk = await outcome.read_chunk()
                 timeout.heard()
                 outcome.first += await outcome.off_loop(reader.held + len(chunk), reader.feed, chunk)
@@ -55,6 +60,12 @@ async def hold_back(client: Client, outcome: Reply | Failure, job: Job) -> None:
     except BaseException:
         outcome.close()
         raise
+
+
+def _holds(outcome: Reply, watch: Watch) -> bool:
+    findings = outcome.findings
+    is_little = findings.counted_output < watch.hold_tokens and len(outcome.first) < _MOST_HELD_BYTES
+    return is_little and not findings.complete
 
 
 def passed_over(outcome: Reply | Failure) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ import pytest
 from harness.commands import typed
 from harness.daemon import Daemon
 from harness.events import DONE, chat_chunk, chat_reply, chat_stream
-from harness.setting import CLIENT_KEY, config_for, files_below
-from harness.steps import hang, json_reply, sse, then
+from harness.setting import CLIENT_KEY, PATIENT, config_for, files_below
+from harness.steps import LAST_CHUNK, Wire, chunk, hang, json_reply, pause, say, sse, stream_head, then, wait_at
 from harness.surroundings import held_port
 from harness.upstream import Upstream
 
@@ -132,6 +133,39 @@ def test_a_stream_that_was_left_is_not_passed_on_where_nobody_else_answers(
         reply = daemon.chat("held", stream=True)
         assert reply.status == 503, reply.raw
         assert reply.error["code"] == "no_healthy_upstream"
+
+
+def test_of_a_stream_that_says_nothing_no_more_waits_than_a_bound(daemon: Daemon, upstream: Upstream) -> None:
+    gate, went_on = upstream.gate(), threading.Event()
+
+    async def go_on(_: Wire) -> None:
+        went_on.set()
+
+    silent = say(stream_head(), *[chunk(chat_chunk("") * 100)] * 30)  # half a megabyte without a word
+    end = streamed("Here it is, all of it, at once.")
+    upstream.expect(then(silent, wait_at(gate), go_on, say(chunk(end), LAST_CHUNK)))
+    with daemon.open_chat("held", stream=True) as connection:
+        connection.read_until(b'"content"')
+        assert not went_on.is_set(), "it came before there was a word"
+        gate.open()
+        connection.read_until(b"once.")
+
+
+async def ping(wire: Wire) -> None:
+    """For as long as anybody listens."""
+    while not wire.closed.is_set():
+        await say(chunk(b": ping\n\n"))(wire)
+        await pause(0.05)(wire)
+
+
+def test_a_stream_that_only_pings_waits_no_longer_than_a_call_may_take(start_daemon: Any, upstream: Upstream) -> None:
+    daemon = start_daemon(
+        models={"held": MODELS["held"]}, timeouts={**PATIENT, "total": 0.5}, keys={"alice": {"key": CLIENT_KEY}}
+    )
+    upstream.expect(then(say(stream_head(), chunk(chat_chunk(""))), ping))
+    reply = daemon.chat("held", stream=True)
+    assert b"upstream_timeout" in reply.body, reply.raw
+    daemon.wait_for_log(lambda line: line.get("error") == "upstream_timeout")
 
 
 def judged(daemon: Daemon, reply: Any) -> dict[str, Any]:
