@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -134,7 +135,8 @@ class Syncer:
         for fd in [*retired, *([current] if current >= 0 else [])]:
             error = self._sync(fd) or error
         for fd in retired:
-            os.close(fd)
+            with contextlib.suppress(OSError):  # what the sync before has not found is not lost by it
+                os.close(fd)
         if error is None:
             self._synced = max(self._synced, end)
         else:

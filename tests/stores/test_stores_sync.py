@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,3 +82,19 @@ async def test_a_directory_that_is_gone_is_a_failed_sync(tmp_path: Path) -> None
         await syncer.durable(PLACE)
     syncer.close()
     assert errors
+
+
+async def test_a_segment_that_cannot_be_closed_ends_nobodys_wait(tmp_path: Path) -> None:
+    errors: list[OSError] = []
+    syncer = Syncer(tmp_path, "always", errors.append)
+    gone, place = os.open(tmp_path / "1", os.O_WRONLY | os.O_CREAT), Position(2, 10)
+    os.close(gone)
+    syncer.retired(gone)
+    try:
+        with contextlib.suppress(JournalUnwritable):  # where that round is the one
+            await asyncio.wait_for(syncer.durable(PLACE), 60)
+        syncer.opened(os.open(tmp_path / "2", os.O_WRONLY | os.O_CREAT), place)
+        await asyncio.wait_for(syncer.durable(place), 60)
+    finally:
+        syncer.close()
+    assert [errno.errorcode[error.errno or 0] for error in errors] == ["EBADF"]
