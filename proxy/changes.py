@@ -48,7 +48,7 @@ from proxy.web.guard import Guard
 
 # what is opened once at start
 _NEED_RESTART = ("listen", "admin", "state_dir", "gen_ai", "log_level", "log_format", "master_key_file")
-_LEDGER_SECONDS = 2.0  # within which it says which version a use case is
+_LEDGER_SECONDS = 5.0  # within which it says which version a use case is
 _NOT_SETTINGS = ("source", "written", "environment", "unused", "warnings")
 
 
