@@ -70,9 +70,7 @@ def decide(board: Board, ask: Ask, health: Health, stuck: Stuck | None, chance: 
 def _eligible(board: Board, ask: Ask, health: Health) -> tuple[list[Row], list[tuple[Row, int]]]:
     needs, window = ask.needs, ask.input_tokens
     closed, left = health.closed, ask.left_usd
-    read, written = _most_tokens(
-        ask
-    )  # what the budget leaves room for whatever the model's sizes is looked at no closer
+    read, written = _most_tokens(ask)
     eligible: list[Row] = []
     dropped: list[tuple[Row, int]] = []
     for row in board.rows:
@@ -83,6 +81,7 @@ def _eligible(board: Board, ask: Ask, health: Health) -> tuple[list[Row], list[t
             dropped.append((row, -1))
         elif closed and candidate.target in closed:
             dropped.append((row, -2))
+        # what the budget leaves room for, whatever the model's sizes, is looked at no closer
         elif left is None or read * (candidate.input_usd or inf) + written * (candidate.output_usd or inf) <= left:
             eligible.append(row)
         elif refusal := _refusal(candidate, ask):
