@@ -159,7 +159,7 @@ class Connection(asyncio.Protocol):
         size = sum(map(len, pieces))
         framing = b"Content-Length: %d\r\n\r\n" % size if size or method in _WITH_LENGTH else b"\r\n"
         is_small = size < JOIN_BELOW_BYTES
-        joined = len(pieces) if is_small else len(pieces) > 1 and len(pieces[0]) < JOIN_BELOW_BYTES
+        joined = len(pieces) if is_small else int(len(pieces[0]) < JOIN_BELOW_BYTES)
         self._unsent = b"".join((head, framing, *pieces[:joined]))
         self.method, self._due, self._is_fresh = method, due, is_small and method != "HEAD"
         self.response = self.whole = None

@@ -214,7 +214,6 @@ class Exchange:
         try:
             outcome = await self.upstream.send(job, request, pieces, held, client)
         except BaseException as error:
-            times.upstream_seconds += time.monotonic() - times.sent_at
             if held is not None and isinstance(error, JournalUnwritable) and not held.is_written:
                 record.calls -= 1
                 held.withdraw()
@@ -222,7 +221,8 @@ class Exchange:
                 held.resolve(abandoned(provider), provider)
                 held.close()
             raise
-        times.upstream_seconds += time.monotonic() - times.sent_at
+        finally:
+            times.upstream_seconds += time.monotonic() - times.sent_at
         if interpreter is not None and isinstance(outcome, Reply):
             outcome.interpreter, outcome.is_good = interpreter, False
         settler = held or self.admission.accounting.background.watcher(provider, job.call)

@@ -21,8 +21,8 @@ GROWTH = 16
 LINGER_SECONDS = 2.0
 _SCRATCH_BYTES = 64 * 1024
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-_MOST_FREE = 16 * 2**20
-_LARGEST_KEPT = 8 * 2**20
+_MOST_FREE_BYTES = 16 * 2**20
+_LARGEST_KEPT_BYTES = 8 * 2**20
 
 
 class Upload(asyncio.BufferedProtocol):
@@ -180,5 +180,5 @@ def _keep_memory(ctypes: Any) -> None:
     page by page. Once none has come for a while, all of it is handed back (observe/leftovers.py)."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, _LARGEST_KEPT)
-        mallopt(_M_TRIM_THRESHOLD, _MOST_FREE)
+        mallopt(_M_MMAP_THRESHOLD, _LARGEST_KEPT_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, _MOST_FREE_BYTES)

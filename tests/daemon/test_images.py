@@ -51,15 +51,20 @@ def code_of(reply: Reply) -> tuple[int, str, str]:
     return reply.status, error["code"], error["param"]
 
 
-def test_a_picture_whose_client_left_waits_for_it(daemon: Daemon, upstream: Upstream) -> None:
-    gate = upstream.gate()
-    upstream.expect(then(wait_at(gate), json_reply(drawn())), path="/images")
+def leave(daemon: Daemon, upstream: Upstream) -> None:
+    """Ask for a picture, and be gone while it is made."""
     connection = daemon.connect()
     body = json.dumps(ASKED).encode()
     connection.send(daemon.request("POST", "/v1/images/generations", [("Content-Type", "application/json")], body))
     upstream.wait_for_calls(1)
     connection.reset()
     assert daemon.ask("GET", "/healthz").status == 200  # it has heard of that by now
+
+
+def test_a_picture_whose_client_left_waits_for_it(daemon: Daemon, upstream: Upstream) -> None:
+    gate = upstream.gate()
+    upstream.expect(then(wait_at(gate), json_reply(drawn())), path="/images")
+    leave(daemon, upstream)
     gate.open()
     line = daemon.wait_for_log(lambda line: line.get("client_left") == "sent")
     assert (line["cost_usd"], line["cost_source"]) == ("0.030000000000", "reported")
@@ -86,12 +91,7 @@ def test_a_picture_whose_client_left_and_that_a_stop_cuts_leaves_nothing(upstrea
     with Daemon(config, tmp_path, key=CLIENT_KEY) as daemon:
         gate = upstream.gate()
         upstream.expect(then(wait_at(gate), BEGUN, hang), path="/images")
-        connection = daemon.connect()
-        body = json.dumps(ASKED).encode()
-        connection.send(daemon.request("POST", "/v1/images/generations", [("Content-Type", "application/json")], body))
-        upstream.wait_for_calls(1)
-        connection.reset()
-        assert daemon.ask("GET", "/healthz").status == 200  # it has heard of that by now
+        leave(daemon, upstream)
         gate.open()
         until = time.monotonic() + PATIENCE_SECONDS
         while not kept_in(tmp_path):
