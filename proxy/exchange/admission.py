@@ -244,7 +244,7 @@ class Admission:
             tokens, spare, maximum = job.text_tokens, terms.spare_pusd, None
             amount = terms.pusd + terms.pusd_per_token * (tokens if tokens < terms.window else terms.window)
         number, charges = record.calls + 1, budget_set.charges
-        identity = f"{record.request_id}.{number}"
+        identity = record.request_id + (".1" if number == 1 else f".{number}")
         if not accounting.books.hold(identity, budget_set, amount, spare):
             return None
         if job.limits is None:

@@ -247,7 +247,7 @@ def lines_for(reply: Reply, job: Job, credits: Credits | None) -> bytes:
     elif reply.status >= 400 and record.calls > 1 and "x-should-retry" not in told:
         other.append(("x-should-retry", "false"))
     own = "" if "x-request-id" in told else f"x-request-id: {name}\r\n"
-    own = f"{own}x-tollkeeper-request-id: {name}{route.named}{record.calls}\r\n{cost}{limits}"
+    own = f"{own}x-tollkeeper-request-id: {name}{route.named}{record.calls!s}\r\n{cost}{limits}"
     return passed + (lines_of(other, own) if other else own.encode())
 
 
@@ -263,7 +263,8 @@ def end(outcome: Reply | Failure, record: Record) -> None:
     """Close what a call ends with, and note what a reply said of itself."""
     if isinstance(outcome, Reply):
         findings = outcome.findings
-        record.usage = record.usage or findings.usage
+        if record.usage is None:
+            record.usage = findings.usage
         record.served = findings.served_model
         if not outcome.is_good or outcome.broken_by is not None:
             _note_trouble(outcome, record)

@@ -18,6 +18,7 @@ from proxy.wire.endpoints import Shape
 from proxy.wire.headers import Headers, lines_of
 from proxy.wire.reader import error_event
 from proxy.wire.reply_head import WITHOUT_BODY, reply_head, whole_reply
+from proxy.wire.structs import often_set
 
 KEEP_ALIVE_SECONDS = 15.0
 LAST_WORDS_SECONDS = 5.0
@@ -60,6 +61,7 @@ class Speaker(Protocol):
         """What an error of ours ends the stream on."""
 
 
+@often_set
 class Client(Struct, eq=False):
     """The client's side of one call. Comments wait here until the first event or 15 s of silence.
 

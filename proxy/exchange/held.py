@@ -31,6 +31,7 @@ from proxy.stores.journal import Journal
 from proxy.stores.records import Begun, Charge, Hold, Row, Settled, Voided
 from proxy.stores.segments import Position
 from proxy.wire.findings import Findings
+from proxy.wire.structs import often_set
 from proxy.wire.usage import NO_USAGE, Usage
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ class Accounting(Struct, frozen=True):
 _REPORTED: Source = "reported"
 
 
+@often_set
 class Held(Struct, eq=False):
     """A hold that is under way, first in memory alone. `maximum` is the output limit it was lowered to.
 
@@ -132,7 +134,11 @@ class Held(Struct, eq=False):
         if self.is_closed:
             return
         if not self.is_written:
-            self._write()
+            journal = self.terms.accounting.journal
+            if journal.turn or journal.refused:
+                self._write()
+            else:  # by another of this turn
+                self.is_written = True
         self.is_sent = True
         times = self.job.record.times
         if times.opened_at is None:  # over a connection that stood, it begins with that

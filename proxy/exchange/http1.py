@@ -47,7 +47,7 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_due", "_is_fresh", "_loop", "_may_write", "_outbox", "_parsing", "_paused_reading", "_sent_at",
+        "_due", "_free_since_turn", "_is_fresh", "_loop", "_may_write", "_outbox", "_parsing", "_paused_reading", "_sent_at",
         "_transport", "_unsent", "free", "heads", "idle_since", "lost", "method", "news", "peek", "response", "whole", "__weakref__"
     )  # fmt: skip
 
@@ -67,6 +67,7 @@ class Connection(asyncio.Protocol):
         self._may_write = True
         self.peek: Callable[[int], object] = _lost  # until it is free for the first time
         self._sent_at = self.idle_since = 0.0
+        self._free_since_turn = -1
         self.lost = True  # or not there yet
         self.free: list[Connection] | None = None
         self.heads = KnownHeads()
@@ -240,6 +241,7 @@ class Connection(asyncio.Protocol):
         if not self.idle_since:
             self.peek = self._first_peek
         self.idle_since = self._loop.time()
+        self._free_since_turn = self._outbox.turns
         free.append(self)
 
     def abort(self) -> None:
@@ -247,6 +249,13 @@ class Connection(asyncio.Protocol):
         self._parsing, self.method, self._unsent = None, "", b""
         if not self.lost:
             self._transport.abort()
+
+    @property
+    def stands(self) -> bool:
+        """Whether it may be used. Where it was read to its end in this very turn of the loop, whose time stands still, the system
+        has nothing to add."""
+        was_read_now = self._free_since_turn == self._outbox.turns and self.idle_since == self._loop.time()
+        return was_read_now or not self.peek(0)
 
     def _first_peek(self, milliseconds: int) -> object:
         poller, socket = select.poll(), self._transport.get_extra_info("socket")
@@ -273,7 +282,7 @@ def standing(idle: list[Connection]) -> Connection | None:
     """Of connections that serve nobody the one used last, less those that the other side has closed."""
     while idle:
         connection = idle.pop()
-        if not connection.peek(0):
+        if connection.stands:
             return connection
         connection.abort()
     return None

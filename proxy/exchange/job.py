@@ -18,6 +18,7 @@ from proxy.policy.money.weight import Weight, weigh, weight_of_texts
 from proxy.policy.values import Caller, Plan, Target
 from proxy.wire.call import Call
 from proxy.wire.endpoints import Endpoint
+from proxy.wire.structs import often_set
 
 
 class Course(Protocol):
@@ -41,6 +42,7 @@ NO_WEIGHT = weigh(_NOTHING)
 _NOBODY = Incoming(())
 
 
+@often_set
 class Job(Struct):
     """What was asked and what it weighs, by whom, where it may go, and until when its client waits (monotonic seconds).
 

@@ -23,6 +23,7 @@ from proxy.wire.endpoints import Endpoint, Shape
 from proxy.wire.error_objects import KIND_OF_STATUS, Missing
 from proxy.wire.findings import Findings
 from proxy.wire.marks import UNMARKED, Marks
+from proxy.wire.structs import often_set
 from proxy.wire.usage import Usage
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class Held(Protocol):
         """What it would cost if it ended now."""
 
 
+@often_set
 class Record(Struct, eq=False):
     """`started` is monotonic seconds, `at` the same moment as UTC epoch seconds. `timing`: the key wants its replies to say
     where their time went. `decision` is the id of the one that chose the target, where there were several. `pending`: what it

@@ -26,6 +26,7 @@ from proxy.wire.long_texts import count_pictures
 from proxy.wire.passing import Passing
 from proxy.wire.reader import StreamReader
 from proxy.wire.reply_head import ReplyHead
+from proxy.wire.structs import often_set
 
 if TYPE_CHECKING:
     from proxy.exchange.background import OnDisk, Watcher
@@ -39,6 +40,7 @@ _NOTHING_LEFT = Response(None, 0, ReplyHead({}, []), [], True)
 _SPENT_CODES = (b"insufficient_quota", b"credit_balance_exhausted")
 
 
+@often_set
 class Reply(Struct, eq=False):
     """What came back. `first` holds bytes read already; `whole` says that they are all.
 

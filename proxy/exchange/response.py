@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from proxy.wire.outgoing import Pieces
 from proxy.wire.reply_head import ReplyHead
+from proxy.wire.structs import often_set
 
 # A body is read no further ahead of its reader than this, and written no further ahead of the network.
 HIGH_WATER_BYTES = 256 * 1024
@@ -44,6 +45,7 @@ class Line(Protocol):
         """Close at once."""
 
 
+@often_set
 class Response(Struct, eq=False):
     """A reply: its head, and its body as it comes. `read` it to its end, then `release`; or `close` it.
 

@@ -162,7 +162,9 @@ class Exchange:
                 if way == "pictures":
                     about = job.call, job.plan.defaults, route.provider, route.target, self.admission.prices
                     job.image_call = await self.off_loop(len(job.call.body), image_call, *about)
-                held = self.admission.hold(job, route, attempt.lowered_to or raised_to(job, way))
+                held = self.admission.hold(
+                    job, route, attempt.lowered_to or (None if way is None else raised_to(job, way))
+                )
                 held = held if isinstance(held, Held) or held is None else await held
                 outcome = await self._send(client, job, attempt, held, way)
                 if job.plan.use is not None:
@@ -270,7 +272,7 @@ class Exchange:
 
     def maximum(self, job: Job, held: Held | None, attempt: Attempt) -> int | None:
         """The limit of output tokens that a budget, a repair or a tenant has set."""
-        found = held.maximum if held is not None and held.maximum is not None else attempt.lowered_to
+        found = attempt.lowered_to if held is None or held.maximum is None else held.maximum
         if job.cap is None:
             return found
         target = job.plan.targets[attempt.target]

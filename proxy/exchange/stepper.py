@@ -245,13 +245,14 @@ class Sender(Protocol):
 
 
 class Outbox:
-    """What goes out at the end of a turn of one event loop."""
+    """What goes out at the end of a turn of one event loop. `turns`: so many have ended in which anything did."""
 
-    __slots__ = ("_at_the_end", "_waiting")
+    __slots__ = ("_at_the_end", "_waiting", "turns")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._at_the_end = partial(loop.call_soon, self._flush)
         self._waiting: deque[Sender] = deque()
+        self.turns = 0
 
     def put(self, sender: Sender) -> None:
         """Let it say what it has to, in this turn."""
@@ -265,6 +266,7 @@ class Outbox:
     def _flush(self) -> None:
         """Let all who wait say it."""
         waiting = self._waiting
+        self.turns += 1
         try:
             while waiting:
                 waiting.popleft().go()

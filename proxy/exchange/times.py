@@ -7,6 +7,8 @@ from functools import lru_cache
 
 from msgspec import Struct
 
+from proxy.wire.structs import often_set
+
 
 class Queued(Struct, frozen=True):
     """A place in line, counted from 1, and the seconds that were spent in it, or would be."""
@@ -19,6 +21,7 @@ class Queued(Struct, frozen=True):
         return [("x-tollkeeper-queue-place", str(self.place)), ("x-tollkeeper-queue-seconds", f"{self.seconds:.3f}")]
 
 
+@often_set
 class Times(Struct, gc=False):
     """Moments are monotonic seconds, None where it never came to that.
 

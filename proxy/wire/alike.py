@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from proxy.wire.events import text_alone
 from proxy.wire.json_text import is_utf_8
+from proxy.wire.structs import often_set
 
 # As it stands in JSON without an escape, so that it ends where the next quote is; and in one line of an event.
 _TEXT = re.compile(rb'[^"\\\x00-\x1f]+')
@@ -21,6 +22,7 @@ _PROBE = b"tollkeeper reads this"
 _MOST_TRIES = 16  # with a stream whose events are all of them different
 
 
+@often_set
 class Alike(Struct, eq=False, gc=False):
     """What events of one stream have in common; nothing before one was learnt."""
 

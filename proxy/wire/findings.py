@@ -19,6 +19,7 @@ from proxy.wire.error_objects import code_of, is_of_no_endpoint, status_of
 from proxy.wire.events import Event, read_event, read_inner, read_value
 from proxy.wire.json_text import SMALL
 from proxy.wire.response import Standing
+from proxy.wire.structs import often_set
 from proxy.wire.tools import ToolRuns
 from proxy.wire.usage import Usage
 from proxy.wire.usage_plain import read_plain_reply
@@ -39,6 +40,7 @@ _NOTHING_BESIDES = _besides(Event())
 _ALWAYS_SEARCHES = re.compile(r"-search-(?:preview|api)(?:-|$)")
 
 
+@often_set
 class Findings(Struct, eq=False):
     """What has been read so far.
 

@@ -15,6 +15,7 @@ from http import HTTPStatus
 from msgspec import Struct
 
 from proxy.wire.headers import Headers, content_kind, lines_of, reaches_client
+from proxy.wire.structs import often_set
 
 # As this is spelled, no two readers can differ on it.
 _STATUS_LINE = re.compile(r"HTTP/1\.1 ([2-5][0-9][0-9]) [ -~]*")
@@ -31,6 +32,7 @@ WITHOUT_BODY = frozenset({204, 304})
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
 
+@often_set
 class ReplyHead(Struct, eq=False):
     """`fields` are the first values by lower-case name, `passing` those headers that reach the client.
 
@@ -200,7 +202,8 @@ def reply_head(status: int, lines: bytes, now: int) -> bytes:
 def whole_reply(status: int, lines: bytes, body: bytes, now: int) -> bytes:
     """The same with its body, the length of which it says."""
     first = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
-    return b"%b%bContent-Length: %d\r\nDate: %b\r\n\r\n%b" % (first, lines, len(body), _http_date(now), body)
+    length = b"Content-Length: %d\r\nDate: " % len(body)
+    return b"".join((first, lines, length, _http_date(now), b"\r\n\r\n", body))  # a format takes twice as long
 
 
 @lru_cache(maxsize=2)

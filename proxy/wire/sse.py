@@ -11,6 +11,8 @@ from collections.abc import Iterator
 
 from msgspec import Struct, field
 
+from proxy.wire.structs import often_set
+
 LARGEST_HELD = 4 * 2**20
 
 # atomic, so that one CRLF is never taken for two line ends
@@ -19,6 +21,7 @@ _BOM = b"\xef\xbb\xbf"  # may stand before the first
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
+@often_set
 class EventCutter(Struct, eq=False, gc=False):
     """Bytes in, whole events out. `mid_event` is True while part of a large event has passed; `tail` waits for its end."""
 

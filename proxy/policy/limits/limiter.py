@@ -20,9 +20,10 @@ PERIOD_SECONDS = {"minute": 60, "hour": 3600, "day": 86_400, "week": 7 * 86_400,
 CONCURRENT_RETRY_SECONDS = 1.0
 _NANO = 10**9
 _TOLD = ("requests", "tokens")
+_SOON = 1000  # milliseconds: of what ends so soon the texts are there
 HEADERS = frozenset(f"x-ratelimit-{figure}-{of}" for of in _TOLD for figure in ("limit", "remaining", "reset"))
 _RESETS = {  # the lines that say so many milliseconds
-    of: tuple([f"\r\nx-ratelimit-reset-{of}: {f'{ms}ms' if ms else '0s'}\r\n" for ms in range(1000)]) for of in _TOLD
+    of: tuple([f"\r\nx-ratelimit-reset-{of}: {f'{ms}ms' if ms else '0s'}\r\n" for ms in range(_SOON)]) for of in _TOLD
 }
 
 
@@ -56,8 +57,8 @@ class _Measure(Struct, frozen=True):
     def tell(self, level: int, free: int) -> str:
         """The headers of a limit over a period that is so full, and has so much free, as lines."""
         ms = -(-level // self.ms)
-        if ms < 1000:
-            return f"{self.told}{free // self.unit}{self.resets[ms]}"
+        if ms < _SOON:
+            return f"{self.told}{free // self.unit!s}{self.resets[ms]}"  # as a text, in half the time of a format
         reset = duration_text(level / self.rate / _NANO)
         return f"{self.told}{free // self.unit}\r\nx-ratelimit-reset-{self.of}: {reset}\r\n"
 
@@ -147,10 +148,12 @@ class Limits(Struct, frozen=True, eq=False):
                 level += empty_at - begun
             bucket.empty_at = begun + level
             free = measure.whole - level
-            if free >= 0:
-                lines += measure.tell(level, free)
-            else:
+            if free < 0:
                 fits = False
+            elif (ms := -(-level // measure.ms)) < _SOON:  # as `tell` has it
+                lines = f"{lines}{measure.told}{free // measure.unit!s}{measure.resets[ms]}"
+            else:
+                lines += measure.tell(level, free)
         if fits:
             return lines if self.has_one_each else self.headers(now_ns)
         self.leave()

@@ -225,7 +225,7 @@ def _is_text(document: JsonObject, name: str) -> bool:
 def _are_texts(messages: Text) -> bool:
     """Whether messages are a string, or a list of what is text and nothing else."""
     try:
-        if _are_likely_long_strings(memoryview(messages)):
+        if len(messages) > _LONG_BYTES and _are_likely_strings(memoryview(messages)):
             said = _read_long(messages)
             texts = [] if isinstance(said, str) else [text for one in said for text in (one.content, one.output)]
             if {memoryview(text)[0] for text in texts} <= _TEXTS:
@@ -235,9 +235,9 @@ def _are_texts(messages: Text) -> bool:
         return False
 
 
-def _are_likely_long_strings(messages: memoryview) -> bool:
+def _are_likely_strings(messages: memoryview) -> bool:
     """What the first message says, that says it in a string, the others mostly say in strings, too."""
-    return len(messages) > _LONG_BYTES and not _LIST.search(messages[:_FIRST_BYTES])
+    return not _LIST.search(messages[:_FIRST_BYTES])
 
 
 @lru_cache(maxsize=1024)

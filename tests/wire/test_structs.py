@@ -1,0 +1,41 @@
+"""Structs that are set often (proxy/wire/structs.py)."""
+
+from __future__ import annotations
+
+import copy
+import dis
+
+import msgspec
+import pytest
+from msgspec import Struct
+
+from proxy.wire.structs import often_set
+
+
+@often_set
+class Counter(Struct):
+    name: str
+    count: int = 0
+
+
+def test_a_field_is_set_read_copied_and_encoded_as_ever() -> None:
+    counter = Counter("calls")
+    counter.count = 2
+    assert counter == Counter("calls", 2) and copy.copy(counter) == counter
+    assert msgspec.json.decode(msgspec.json.encode(counter), type=Counter) == counter
+    assert msgspec.structs.replace(counter, count=3).count == 3
+
+
+def test_what_is_no_field_cannot_be_set() -> None:
+    with pytest.raises(AttributeError):
+        Counter("calls").total = 1  # type: ignore[attr-defined]
+
+
+def test_the_interpreter_sets_a_field_in_one_step() -> None:
+    def add(counter: Counter) -> None:
+        counter.count += 1
+
+    counter = Counter("calls")
+    for _ in range(100):
+        add(counter)
+    assert "STORE_ATTR_SLOT" in [one.opname for one in dis.get_instructions(add, adaptive=True)]
