@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Mapping
 from msgspec.structs import replace
 
 from proxy.errors import PolicyError
-from proxy.exchange.held import Accounting, Held, tokens_used
+from proxy.exchange.held import Accounting, Held
 from proxy.exchange.hold_terms import HoldTerms, terms_for
 from proxy.exchange.job import Job
 from proxy.exchange.pacing import PATIENCE, Pacing
@@ -71,7 +71,7 @@ class Admission:
             self.places.leave(job)
         if (limits := job.limits) is not None:
             job.limits = None
-            limits.give_back(job.likely_tokens, tokens_used(job.record), time.monotonic_ns())
+            limits.give_back(job.likely_tokens, job.record.tokens_used(), time.monotonic_ns())
 
     def check_listed(self, scopes: tuple[str, ...], provider: Provider, plan: Plan) -> None:
         """Raise `ModelNotFound` where a call to the plan's first target would be refused because no list has its name."""

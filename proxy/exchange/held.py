@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from proxy.exchange.failure import Failure
     from proxy.exchange.hold_terms import HoldTerms
     from proxy.exchange.job import Job
-    from proxy.exchange.record import Record
     from proxy.exchange.reply import Reply
 
 # what was written of an attempt that is settled, to be told once it is final: its row, doubts about its figures, and by
@@ -295,10 +294,3 @@ class Held(Struct, eq=False):
         outcome.release()
         self.close(outcome)
         self.job.record.settled_late()
-
-
-def tokens_used(record: Record) -> int | None:
-    """What a call counts against limits on tokens: None where it was sent, and nobody knows."""
-    if (usage := record.usage) is not None:
-        return usage.input_tokens + usage.output_tokens
-    return None if record.calls else 0

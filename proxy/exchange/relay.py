@@ -32,7 +32,7 @@ async def relay(client: Client, reply: Reply, record: Record, headers: bytes) ->
         record.limit_headers = ""  # they are out, too
         client.watch()
     else:
-        size = None if reply.interpreter is not None else reply.header("content-length")
+        size = None if reply.interpreter is not None else reply.fields.get("content-length")
         length = b"" if size is None else f"Content-Length: {size}\r\n".encode()
         client.rest()
         client.begin(reply.status, headers + length)
@@ -156,7 +156,7 @@ async def _what_follows(reply: Reply, timeout: Timeout) -> bytes:
 
 async def _pass_bytes(client: Client, reply: Reply, record: Record, timeout: Timeout) -> None:
     """Anything else, untouched."""
-    left = int(reply.header("content-length") or 0)
+    left = int(reply.fields.get("content-length") or 0)
     chunk = reply.first or await reply.next_chunk()
     record.times.first_byte_at = time.monotonic()
     while chunk:

@@ -98,10 +98,6 @@ class Reply(Struct, eq=False):
         """The first value of every header, by its name in lower case."""
         return self.head.fields
 
-    def header(self, name: str) -> str | None:
-        """One of its headers."""
-        return self.head.fields.get(name.lower())
-
     async def read_chunk(self) -> bytes:
         """The next bytes, as they came; empty at the end. Raises `Broken` or `NotHttp`."""
         return await self._response.read()
@@ -197,7 +193,7 @@ class Reply(Struct, eq=False):
             return Seen(status=status)
         return Seen(
             status=status,
-            retry_after=retry_after_seconds(self.header("retry-after-ms"), self.header("Retry-After"), now),
+            retry_after=retry_after_seconds(self.fields.get("retry-after-ms"), self.fields.get("retry-after"), now),
             quota=status == 429 and any(code in self.first for code in _SPENT_CODES),
             affordable=dialect.affordable(self.status, self.first),
             missing=self.missing,
