@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Protocol
 
 from msgspec import Struct
 
 from proxy.errors import ProxyError
+from proxy.exchange.client_connection import ClientConnection, never
 from proxy.exchange.deadlines import Deadlines
 from proxy.exchange.record import Record
 from proxy.exchange.stepper import Stepper
@@ -27,27 +28,6 @@ _KEEP_ALIVE = b": keep-alive\n\n"
 _LAST_CHUNK = b"0\r\n\r\n"
 SERVER = ("Server", "tollkeeper")
 STREAM_HEADERS: Headers = [("Cache-Control", "no-cache"), ("X-Accel-Buffering", "no")]
-
-
-class ClientConnection(Protocol):
-    """The connection to a client (web/connection.py)."""
-
-    @property
-    def writing_paused(self) -> bool:
-        """Whether the client is slower than we are."""
-
-    @property
-    def is_last(self) -> bool:
-        """Whether the connection takes no other request, whatever we answer."""
-
-    def send(self, data: bytes) -> bool:
-        """Send bytes; False where the client has gone."""
-
-    def drained(self) -> Awaitable[None]:
-        """Until the client has caught up. Raises ConnectionError where it goes instead."""
-
-    def hang_up(self, last_words_seconds: float) -> None:
-        """Close: at once, or once what was sent is out, so many seconds later at most."""
 
 
 class Speaker(Protocol):
@@ -82,12 +62,12 @@ class Client(Struct, eq=False):
     started: bool = False
     kept: Kept | None = None
     takers: tuple[Taker, ...] = ()
+    spoke: float = 0.0
     _head: bytes = b""
     _held: bytes = b""
     _is_chunked: bool = False
     _is_watched: bool = False
     _says_events: bool = False
-    _spoke: float = 0.0
     _reader: Speaker | None = None
 
     def client_left(self) -> bool:
@@ -123,7 +103,7 @@ class Client(Struct, eq=False):
     def watch(self) -> None:
         """From now on, never be silent for 15 s, since it was asked: an upstream has begun a stream."""
         if not self._is_watched:
-            self._is_watched, self._spoke = True, max(self._spoke, self.record.times.sent_at)
+            self._is_watched, self.spoke = True, max(self.spoke, self.record.times.sent_at)
             self.deadlines.watch(self)
 
     def begin(self, status: int, headers: Headers | bytes, reader: Speaker | None = None) -> None:
@@ -161,8 +141,13 @@ class Client(Struct, eq=False):
             data = b"%x\r\n%b\r\n" % (len(data), data)
         if self._head:
             data, self._head = self._head + data, b""
-        self.gone = not self.connection.send(data)
-        self._spoke = self.deadlines.now
+        if not self.connection.send(data):
+            self.gone = True
+        self.spoke = self.deadlines.now
+
+    def sends_chunks(self) -> Callable[[bytes], bool]:
+        """What sends bytes that are a chunk already, once the head is out: False where they have to be said."""
+        return self.connection.send_now if self._is_chunked else never
 
     @property
     def sends_bodies(self) -> bool:
@@ -262,7 +247,7 @@ class Client(Struct, eq=False):
 
     def due(self) -> float:
         """When it has been silent for too long."""
-        return self._spoke + KEEP_ALIVE_SECONDS
+        return self.spoke + KEEP_ALIVE_SECONDS
 
     def expire(self) -> None:
         """It has been silent for too long. What waits in line is not answered 200."""
@@ -270,7 +255,7 @@ class Client(Struct, eq=False):
             return
         if self._reader is None or self._reader.at_boundary:
             self._beat()
-        self._spoke = self.deadlines.moment()
+        self.spoke = self.deadlines.moment()
 
     def _beat(self) -> None:
         """Say something: what was held, else a comment of our own."""

@@ -11,14 +11,13 @@ import select
 from collections.abc import Callable
 from typing import cast
 
-from httptools import HttpParserError, HttpParserUpgrade
-
 from proxy.dialects.contract import Due
 from proxy.exchange.off_loop import LARGE
 from proxy.exchange.parsing import Parsing
 from proxy.exchange.response import HIGH_WATER_BYTES, Broken, Response, Stale, parts_of
 from proxy.exchange.stepper import Outbox, Signal
 from proxy.stores.failures import JournalUnwritable
+from proxy.wire.chunks import BEGINNINGS, END, LARGEST_CHUNK
 from proxy.wire.outgoing import Pieces
 from proxy.wire.reply_head import KnownHeads, ReplyHead
 
@@ -43,12 +42,12 @@ class Connection(asyncio.Protocol):
 
     It is lent out until that was released; then `free` gets it, None where it is of no more use. `idle_since`: 0 where it
     never was. `peek(0)`: whether the other side has closed its end, or said what nobody asked for; asked of the system, which
-    knows before the loop does.
+    knows before the loop does. `streaming`: the response, where what came last of it was all of a chunk.
     """
 
     __slots__ = (
         "_due", "_free_since_turn", "_is_fresh", "_loop", "_may_write", "_outbox", "_parsing", "_paused_reading", "_sent_at",
-        "_transport", "_unsent", "free", "heads", "idle_since", "lost", "method", "news", "peek", "response", "whole", "__weakref__"
+        "_transport", "_unsent", "free", "heads", "idle_since", "lost", "method", "news", "peek", "response", "streaming", "whole", "__weakref__"
     )  # fmt: skip
 
     def __init__(self, outbox: Outbox | None = None) -> None:
@@ -62,6 +61,7 @@ class Connection(asyncio.Protocol):
         self._is_fresh = False  # nothing has come of a reply that may come in one piece
         self.method = ""  # of the request under way
         self.response: Response | None = None
+        self.streaming: Response | None = None
         self.whole: tuple[ReplyHead, bytes] | None = None
         self.news = Signal(self._loop)
         self._may_write = True
@@ -79,6 +79,14 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read a reply, known as it is or by the parser; one that nobody asked for spoils the connection."""
+        if (response := self.streaming) is not None:
+            beginning = BEGINNINGS[len(data)] if len(data) <= LARGEST_CHUNK else b""
+            if beginning:
+                if (sink := response.sink) is not None and sink.chunk(data, beginning):
+                    return
+                if data.startswith(beginning) and data.endswith(END):
+                    self._read(data[len(beginning) : -2], is_chunk=True)
+                    return
         if not self.method or self._unsent:
             self.abort()
             return
@@ -92,16 +100,18 @@ class Connection(asyncio.Protocol):
                     self.response = Response(None, head.status, head, [body] if body else [], True)
                 self.news.fire()
                 return
+        self._read(data, is_first=is_first)
+
+    def _read(self, data: bytes, *, is_first: bool = False, is_chunk: bool = False) -> None:
+        """Have it parsed, or past the parser what a chunk holds, all of it."""
         parsing = self._parsing
         if parsing is None:
             parsing = self._parsing = Parsing(self)
         parsing.has_news = False
-        try:
-            parsing.parser.feed_data(data)
-        except (HttpParserError, HttpParserUpgrade):
-            parsing.fail()
-        if self.response is None:
-            parsing.wait(len(data))
+        if is_chunk:
+            parsing.on_body(data)
+        else:
+            parsing.feed(data)
         if parsing.has_news:
             if is_first and self.response is not None and self.response.ended and self.free is not None:
                 self.heads.learn(data)
@@ -246,7 +256,7 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once, whatever is under way."""
-        self._parsing, self.method, self._unsent = None, "", b""
+        self._parsing, self.method, self._unsent, self.streaming = None, "", b"", None
         if not self.lost:
             self._transport.abort()
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from proxy.exchange.client import ClientConnection
+from proxy.exchange.client_connection import ClientConnection
 from proxy.exchange.stand_ins import Before, Reading
 from proxy.policy.quality.detectors import flags_of
 from proxy.policy.quality.reading import said_in

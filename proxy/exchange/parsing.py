@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from httptools import HttpResponseParser
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from proxy.exchange.response import NotHttp, Response
+from proxy.wire.chunks import END
 from proxy.wire.reply_head import read_reply_head
 
 if TYPE_CHECKING:
@@ -20,25 +21,33 @@ _STATUSES = range(200, 600)
 
 
 class Parsing:
-    """Reads one reply after the other: `parser` is fed what comes, and `wait` told where no head has. `head_bytes`: what has come
-    of one; `has_news`: there is something for its reader."""
+    """Reads one reply after the other. `head_bytes`: what has come of a head; `has_news`: there is something for its reader."""
 
-    __slots__ = ("_connection", "_headers", "_in_interim", "_interim", "has_news", "head_bytes", "parser")
+    __slots__ = ("_connection", "_headers", "_in_interim", "_interim", "_parser", "has_news", "head_bytes")
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self.parser = HttpResponseParser(self)
+        self._parser = HttpResponseParser(self)
         self._headers: list[tuple[bytes, bytes]] = []
         self._interim = self.head_bytes = 0
         self._in_interim = self.has_news = False
 
-    def wait(self, size: int) -> None:
-        """So many bytes more of a head have come, and it has not ended."""
-        self.head_bytes += size
-        if self.head_bytes > LARGEST_HEAD_BYTES:
-            self.fail()
+    def feed(self, data: bytes) -> None:
+        """Read what has come."""
+        connection = self._connection
+        connection.streaming = None
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade):
+            self._fail()
+        if not data.endswith(END):  # another chunk has begun
+            connection.streaming = None
+        if connection.response is None:
+            self.head_bytes += len(data)
+            if self.head_bytes > LARGEST_HEAD_BYTES:
+                self._fail()
 
-    def fail(self) -> None:
+    def _fail(self) -> None:
         """This is no reply."""
         self.has_news = True
         self._connection.fail(NotHttp())
@@ -59,7 +68,7 @@ class Parsing:
         connection = self._connection
         if connection.response is not None:
             return
-        status = self.parser.get_status_code()
+        status = self._parser.get_status_code()
         self._in_interim = 100 <= status < 200 and status != 101
         if self._in_interim:
             self._interim += 1
@@ -79,7 +88,7 @@ class Parsing:
     def on_body(self, body: bytes) -> None:
         """A piece of the body, which may pass, but not by bytes that wait. A reader that lags stops us reading."""
         response = self._connection.response
-        if response is not None and (sink := response.sink) is not None and not response.chunks and sink(body):
+        if response is not None and (sink := response.sink) is not None and sink.body(body):
             return
         self.has_news = True
         if response is None or response.ended:
@@ -87,9 +96,17 @@ class Parsing:
         elif response.receive(body):
             self._connection.lag()
 
+    def on_chunk_header(self) -> None:
+        """A chunk has begun."""
+        self._connection.streaming = None
+
+    def on_chunk_complete(self) -> None:
+        """It has ended."""
+        self._connection.streaming = self._connection.response
+
     def on_message_complete(self) -> None:
         """The reply is whole, or an interim one has passed."""
-        response = self._connection.response
+        response, self._connection.streaming = self._connection.response, None
         if response is not None and not self._in_interim:
             self.has_news = True
             self._end(response)
@@ -97,5 +114,5 @@ class Parsing:
     def _end(self, response: Response) -> None:
         response.ended = True
         self.head_bytes = self._interim = 0
-        if not self.parser.should_keep_alive():
+        if not self._parser.should_keep_alive():
             self._connection.free = None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 
 from proxy.errors import UpstreamError, UpstreamReset, UpstreamTimeout
 from proxy.exchange.client import Client
+from proxy.exchange.client_connection import never
 from proxy.exchange.deadlines import TICK_SECONDS
 from proxy.exchange.off_loop import LARGE
 from proxy.exchange.record import Record
@@ -91,7 +93,7 @@ async def _pass_events(client: Client, reply: Reply, record: Record, timeout: Ti
             chunk = await _what_follows(reply, timeout)
         else:
             while (chunk := reply.take()) is None:
-                reply.show(None if is_silent else passing)
+                reply.show(None if is_silent else passing.ready())
                 await reply.news()
             reply.show(None)
         if not chunk:
@@ -107,27 +109,54 @@ async def _pass_events(client: Client, reply: Reply, record: Record, timeout: Ti
 
 
 class _Passing:
-    """Passes on what can be nothing but one more piece of text, in the step in which it came."""
+    """Passes on what can be nothing but one more piece of text, for a client that keeps up, in the step in which it came."""
 
-    __slots__ = ("_client", "_connection", "_interpreter", "_timeout", "_reader", "_settler")
+    __slots__ = (
+        "_alike", "_before_tokens", "_client", "_connection", "_deadlines", "_findings", "_heard_at", "_interpreter",
+        "_reader", "_send", "_settler", "_timeout"
+    )  # fmt: skip
 
     def __init__(self, client: Client, reply: Reply, timeout: Timeout) -> None:
-        self._client = client
-        self._connection = client.connection
-        self._interpreter = reply.interpreter
-        self._reader = reply.reader
-        self._settler = reply.settler
-        self._timeout = timeout
+        self._client, self._connection, self._deadlines = client, client.connection, client.deadlines
+        self._reader, self._findings, self._alike = reply.reader, reply.reader.findings, reply.reader.alike
+        self._interpreter, self._settler, self._timeout = reply.interpreter, reply.settler, timeout
+        self._send = client.sends_chunks() if reply.interpreter is None else never
+        self._heard_at = 0.0  # by the latest look at deadlines
+        self._before_tokens = 0
 
-    def __call__(self, data: bytes) -> bool:
-        """Whether it was such a piece, for a client that keeps up."""
-        client, settler = self._client, self._settler
+    def ready(self) -> _Passing | None:
+        """Itself, where what comes next may be such a piece."""
+        if not self._reader.knows:
+            return None
+        look_at = None if self._settler is None else self._settler.look_at
+        self._before_tokens = sys.maxsize if look_at is None else look_at
+        return self
+
+    def chunk(self, data: bytes, beginning: bytes) -> bool:
+        """Whether it was a chunk with such a piece alone; the client gets it framing and all."""
+        findings, tokens = self._findings, self._alike.tokens_in_chunk(data, beginning)
+        counted = findings.counted_output + tokens
+        if not tokens or counted >= self._before_tokens or not self._send(data):
+            return False
+        findings.events += 1
+        findings.counted_output = counted
+        now = self._deadlines.now
+        if self._heard_at is not now:
+            self._heard_at = self._client.spoke = now
+            self._timeout.heard()
+        return True
+
+    def body(self, data: bytes) -> bool:
+        """Whether it was such a piece, whatever its framing."""
+        client, interpreter = self._client, self._interpreter
         if client.gone or self._connection.writing_paused:
             return False
-        if not self._reader.passes(data, None if settler is None else settler.look_at):
+        findings, tokens = self._findings, self._alike.tokens_in(data)
+        if not tokens or findings.counted_output + tokens >= self._before_tokens:
             return False
+        findings.see_more(tokens)
         self._timeout.heard()
-        client.say(data if self._interpreter is None else self._interpreter.feed(data))
+        client.say(data if interpreter is None else interpreter.feed(data))
         return True
 
 

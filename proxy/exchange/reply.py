@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from msgspec import Struct
 from proxy.dialects import Dialect
 from proxy.errors import ProxyError, UpstreamReset
 from proxy.exchange.off_loop import LARGE, OffLoop
-from proxy.exchange.response import Broken, NotHttp, Response
+from proxy.exchange.response import Broken, NotHttp, Response, Sink
 from proxy.exchange.stepper import Timeout
 from proxy.policy.retries.retry import Seen, Trouble, retry_after_seconds
 from proxy.policy.values import Provider
@@ -113,10 +113,9 @@ class Reply(Struct, eq=False):
             chunk = self._response.take()
         except (Broken, NotHttp):
             raise UpstreamReset(f"{self.provider.name} broke the connection in the middle of its answer.") from None
-        if chunk:
-            if self._passing is not None:
-                self._passing.feed(chunk)
-        elif chunk is not None:
+        if chunk and self._passing is not None:
+            self._passing.feed(chunk)
+        elif chunk == b"":
             self.end()
         return chunk
 
@@ -124,9 +123,10 @@ class Reply(Struct, eq=False):
         """Until more has come."""
         return self._response.news()
 
-    def show(self, sink: Callable[[bytes], bool] | None) -> None:
+    def show(self, sink: Sink | None) -> None:
         """Have `sink` see first what comes; what it takes is neither news nor to be taken."""
-        self._response.sink = sink
+        if self._response.sink is not sink:
+            self._response.sink = sink
 
     async def next_chunk(self) -> bytes:
         """`take`, waited for."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Iterator
 from typing import Protocol
 
 from msgspec import Struct
@@ -45,11 +45,21 @@ class Line(Protocol):
         """Close at once."""
 
 
+class Sink(Protocol):
+    """Who sees first what comes of a body; what it takes is neither kept nor told of."""
+
+    def body(self, data: bytes) -> bool:
+        """Whether it takes these bytes of the body."""
+
+    def chunk(self, data: bytes, beginning: bytes) -> bool:
+        """Whether it takes these bytes, framing and all: they are one chunk where they begin so, and end as one does."""
+
+
 @often_set
 class Response(Struct, eq=False):
     """A reply: its head, and its body as it comes. `read` it to its end, then `release`; or `close` it.
 
-    `chunks` wait to be read; `ended`: all has come. `connection` None: it has no need of one. `sink` is shown bytes as they come; what it takes is not read.
+    `chunks` wait to be read; `ended`: all has come. `connection` None: it has no need of one. `sink` is shown what comes; what it takes is not read.
     """
 
     connection: Line | None
@@ -58,7 +68,7 @@ class Response(Struct, eq=False):
     chunks: list[bytes] = []
     ended: bool = False
     _size: int = 0
-    sink: Callable[[bytes], bool] | None = None
+    sink: Sink | None = None
     error: Exception | None = None
 
     def header(self, name: str) -> str | None:
@@ -103,7 +113,9 @@ class Response(Struct, eq=False):
         return data
 
     def receive(self, data: bytes) -> bool:
-        """Bytes of the body have come; whether that is enough for now."""
+        """Bytes of the body have come; whether that is enough for now. No sink sees what comes behind what waits."""
+        if self.sink is not None:
+            self.sink = None
         self.chunks.append(data)
         self._size += len(data)
         return self._size > HIGH_WATER_BYTES

@@ -9,7 +9,8 @@ from typing import Any
 import httptools
 from msgspec import Struct
 
-from proxy.exchange.client import Client, ClientConnection
+from proxy.exchange.client import Client
+from proxy.exchange.client_connection import ClientConnection
 from proxy.exchange.stepper import Stepper
 
 
@@ -85,6 +86,10 @@ class Nobody:
         """Take bytes of the reply."""
         return True
 
+    def send_now(self, data: bytes) -> bool:
+        """It takes what is sent in turn."""
+        return False
+
     async def drained(self) -> None:
         """At once."""
 
@@ -111,6 +116,10 @@ class Before:
     def send(self, data: bytes) -> bool:
         """Send bytes; False where the client has gone."""
         return self._connection.send(data)
+
+    def send_now(self, data: bytes) -> bool:
+        """It takes what is sent in turn."""
+        return False
 
     def drained(self) -> Awaitable[None]:
         """Until the client has caught up."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from proxy.exchange.client import ClientConnection
+from proxy.exchange.client_connection import ClientConnection
 from proxy.exchange.stand_ins import Before, Reading
 
 # of a reply's body; also how far a client may fall behind one that is shared with it

@@ -123,6 +123,14 @@ class Connection(RequestHandler):
             self.go()
         return True
 
+    def send_now(self, data: bytes) -> bool:
+        """Send bytes that no record has to go ahead of, in this step. False where other bytes wait, or the client is slow or gone."""
+        transport = self.transport
+        if self._unsent or self._paused or transport is None or transport.is_closing():
+            return False
+        transport.write(data)
+        return True
+
     def go(self) -> None:
         """Send now what is to be sent in this turn."""
         data, self._unsent = self._unsent, b""

@@ -10,13 +10,22 @@ import re
 
 from msgspec import Struct
 
+from proxy.wire.chunks import END
+from proxy.wire.counting import BYTES_A_TOKEN, LONGEST_TOKEN, tokens_in
 from proxy.wire.events import text_alone
 from proxy.wire.json_text import is_utf_8
 from proxy.wire.structs import often_set
 
 # As it stands in JSON without an escape, so that it ends where the next quote is; and in one line of an event.
 _TEXT = re.compile(rb'[^"\\\x00-\x1f]+')
-_FIRST = frozenset(bytes([code]) for code in range(0x20, 0x7F) if code not in b'"\\')
+# A small letter for letters and digits, a capital for other signs; no letter for what may not stand there, and for what is not ASCII.
+_KINDS = (
+    bytes(
+        ord("a") if chr(code).isalnum() else ord("0") if code in b'"\\' or code < 0x20 else ord("A")
+        for code in range(0x7F)
+    )
+    + b"0" * 0x81
+)
 _MARKS = (b'"content":"', b'"content": "')
 _PROBE = b"tollkeeper reads this"
 _MOST_TRIES = 16  # with a stream whose events are all of them different
@@ -24,23 +33,43 @@ _MOST_TRIES = 16  # with a stream whose events are all of them different
 
 @often_set
 class Alike(Struct, eq=False, gc=False):
-    """What events of one stream have in common; nothing before one was learnt."""
+    """What events of one stream have in common; nothing before one was learnt, and no event is like that."""
 
-    _before: bytes = b""
-    _behind: bytes = b""
-    _start: int = 0  # of the text, and its end from the event's
+    _before: bytes = b"\n"
+    _behind: bytes = b""  # with what ends a chunk
+    _start: int = 0  # of the text, and its end from the chunk's
     _end: int = 0
     _tries: int = 0
 
+    @property
+    def knows(self) -> bool:
+        """Whether an event was learnt."""
+        return self._start > 0
+
     def text_of(self, event: bytes) -> bytes | None:
         """The text, UTF-8, of an event that differs in nothing else from the one learnt; None for any other."""
-        start = self._start
-        if not start or not event.startswith(self._before) or not event.endswith(self._behind):
+        start, chunk = self._start, event + END
+        if not start or not chunk.startswith(self._before) or not chunk.endswith(self._behind):
             return None
-        text = event[start : self._end]
-        if text[1:].isalnum() and text[:1] in _FIRST:  # a word, as nearly all of them
-            return text
-        return text if _TEXT.fullmatch(text) and is_utf_8(text) else None
+        text = chunk[start : self._end]
+        return text if text.translate(_KINDS).isalpha() or (_TEXT.fullmatch(text) and is_utf_8(text)) else None
+
+    def tokens_in(self, event: bytes) -> int:
+        """About how many tokens that text comes to; 0 for any other event."""
+        text = self.text_of(event)
+        return 0 if text is None else tokens_in(text)
+
+    def tokens_in_chunk(self, chunk: bytes, beginning: bytes) -> int:
+        """The same of a chunk with such an event alone, which begins so where it is one."""
+        text = chunk[len(beginning) + self._start : self._end]
+        if chunk != b"".join((beginning, self._before, text, self._behind)):
+            return 0
+        kinds, size = text.translate(_KINDS), len(text)
+        if not kinds.isalpha():
+            return tokens_in(text) if _TEXT.fullmatch(text) and is_utf_8(text) else 0
+        if size <= LONGEST_TOKEN and (kinds.istitle() or kinds.islower()):  # a word, with a sign before it at most
+            return 1
+        return -(-size // BYTES_A_TOKEN)
 
     def learn(self, event: bytes) -> None:
         """Take an event that was read: all of it, its `data: ` and its blank line included."""
@@ -54,6 +83,6 @@ class Alike(Struct, eq=False, gc=False):
             if found is not None and found[0].decode("utf-8", "replace") == text:
                 before, behind = event[:start], event[found.end() :]
                 if text_alone(before[6:] + _PROBE + behind[:-2]) == _PROBE.decode():
-                    self._before, self._behind = before, behind
-                    self._start, self._end = start, -len(behind)
+                    self._before, self._behind = before, behind + END
+                    self._start, self._end = start, -len(self._behind)
                     return

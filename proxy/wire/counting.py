@@ -7,8 +7,8 @@ from typing import Any
 from msgspec import UNSET, Raw, Struct, UnsetType
 from msgspec.structs import astuple
 
-_BYTES_A_TOKEN = 4
-_LONGEST_TOKEN = 16
+BYTES_A_TOKEN = 4
+LONGEST_TOKEN = 16
 _LABELS = frozenset({"format", "id", "type"})
 _DEEPEST = 8
 
@@ -19,10 +19,10 @@ def tokens_in(text: str | bytes) -> int:
     Providers send a token an event where they can, and a token is a word at most, with a space or a sign before it.
     So such a word of up to 16 bytes is one token; what is more than that was put together and goes by its bytes.
     """
-    if len(text) <= _LONGEST_TOKEN and text[1:].isalnum() and text.isascii():
+    if len(text) <= LONGEST_TOKEN and text[1:].isalnum() and text.isascii():
         return 1
     size = len(text.encode("utf-8", "replace") if isinstance(text, str) and not text.isascii() else text)
-    return -(-size // _BYTES_A_TOKEN) or 1
+    return -(-size // BYTES_A_TOKEN) or 1
 
 
 def text_of(value: Any, depth: int = 0) -> str:

@@ -45,7 +45,7 @@ class Findings(Struct, eq=False):
     """What has been read so far.
 
     `events` counts events with data. `error` is the reply's own error object (or text) once seen. `has_output`: a choice
-    or content was there. `usage_only` describes the last event: it carried usage, no choices and no error. `terminal`:
+    or content was there. `usage_only` describes the last event that was read: it carried usage, no choices and no error. `terminal`:
     the event that ends a stream was there. `served_by` is the provider OpenRouter names. `counted_output`: output tokens
     that streamed past, estimated; `countable`: it streamed in a way that can be counted.
     """
@@ -224,15 +224,10 @@ class Findings(Struct, eq=False):
         if event.message is not UNSET:
             self._see_nested(event.message)
 
-    def see_more(self, text: bytes, before_tokens: int | None) -> bool:
-        """Read an event that says what the last one did, but for its text (`alike.py`); not where that comes to so much."""
-        counted = self.counted_output + tokens_in(text)
-        if before_tokens is not None and counted >= before_tokens:
-            return False
+    def see_more(self, tokens: int) -> None:
+        """Count an event that says what the last one did, but for a text of so many tokens (`alike.py`)."""
         self.events += 1
-        self.usage_only = False
-        self.counted_output = counted
-        return True
+        self.counted_output += tokens
 
     def is_under_way(self, event: Event) -> bool:
         """Whether the event is a piece of an answer that goes on."""

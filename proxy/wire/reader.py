@@ -18,18 +18,18 @@ class StreamReader:
     """Reads an event stream. `hide_usage` takes out the usage event we, not the client, asked for."""
 
     __slots__ = (
-        "_alike",
         "_cutter",
         "_hid_the_last",
         "_hide_usage",
         "_is_midway",
         "_large",
         "_line_end_is_open",
+        "alike",
         "findings",
     )
 
     def __init__(self, findings: Findings, *, hide_usage: bool = False) -> None:
-        self._alike = Alike()
+        self.alike = Alike()
         self._cutter = EventCutter()
         self._hide_usage = hide_usage
         self._hid_the_last = False
@@ -59,7 +59,7 @@ class StreamReader:
             if self.findings.usage_only:
                 return b"" if self._hide_usage else chunk
             if not self.findings.terminal:  # which nothing like it follows
-                self._alike.learn(chunk)
+                self.alike.learn(chunk)
             return chunk
         if not chunk:
             return chunk
@@ -70,13 +70,10 @@ class StreamReader:
             return self._feed(chunk)
         return (b"" if self._hid_the_last else b"\n") + self._feed(chunk[1:])
 
-    def passes(self, chunk: bytes, before_tokens: int | None) -> bool:
-        """Whether bytes that came are an event like the one before but for its text; then it has been counted.
-
-        Not where the output would come to `before_tokens`, None being no bound.
-        """
-        text = None if self._is_midway else self._alike.text_of(chunk)
-        return text is not None and self.findings.see_more(text, before_tokens)
+    @property
+    def knows(self) -> bool:
+        """Whether what comes next may be an event that `alike` knows again: what came last was a whole one."""
+        return self.alike.knows and not self._is_midway
 
     def _feed(self, chunk: bytes) -> bytes:
         cutter = self._cutter
@@ -114,14 +111,14 @@ class StreamReader:
         return self._read(rest) if rest and self.at_boundary else rest
 
     def _read(self, block: bytes) -> bytes:
-        findings, alike = self.findings, self._alike
+        findings, alike = self.findings, self.alike
         shown: list[bytes] | None = None
-        event, text = b"", None
+        event, tokens = b"", 0
         events = split_events(block)
         for position, event in enumerate(events):
             self._hid_the_last = False
-            text = alike.text_of(event)
-            if text is not None and findings.see_more(text, None):
+            if tokens := alike.tokens_in(event):
+                findings.see_more(tokens)
                 if shown is not None:
                     shown.append(event)
                 continue
@@ -136,7 +133,7 @@ class StreamReader:
                 self._hid_the_last = True
             elif shown is not None:
                 shown.append(event)
-        if text is None and not findings.usage_only and not findings.terminal and _is_one_line(event):
+        if not tokens and not findings.usage_only and not findings.terminal and _is_one_line(event):
             alike.learn(event)
         return block if shown is None else b"".join(shown)
 

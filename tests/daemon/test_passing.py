@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pytest
 from harness.daemon import Daemon
 from harness.events import DONE, chat_chunk, chat_reply, usage_chunk
-from harness.steps import json_reply, sse_apart
+from harness.steps import json_reply, say_apart, sse_apart, stream_head
 from harness.upstream import Upstream
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from proxy.wire.findings import Findings
 
 ANY = settings(
     max_examples=60,
@@ -115,3 +118,44 @@ def test_any_stream_reaches_the_client_in_any_chunking(
     assert reply.complete
     assert reply.body == (shown if model.startswith("oai/") else b"".join(pieces))
     assert daemon.line_of(reply)["output_tokens"] == 1
+
+
+SAID = st.sampled_from([" story", ".", " so", "Über", 'a "b"', "a long part of it, said at once", "\n", "x" * 300])
+SIZES = st.sampled_from(["{:x}", "{:x}", "{:x}", "{:X}", "00{:x}", "{:x};a=b"])
+
+
+@st.composite
+def framed_streams(draw: st.DrawFn) -> tuple[list[bytes], bytes]:
+    """A complete stream of many events alike, in chunks of any kind, and the reads it comes in; and all it says."""
+    odd = st.just(b": comment\n\n") | st.just(chat_chunk("x", index=1)) | st.just(b"data: {}\n\n")
+    events = [chat_chunk("Well"), *draw(st.lists(st.builds(chat_chunk, SAID) | odd, min_size=3, max_size=12))]
+    events += [chat_chunk(finish="stop"), chat_chunk(finish="stop", index=1), DONE]
+    data, ends = b"".join(events), [sum(map(len, events[: at + 1])) for at in range(len(events))]
+    parts = _cut(data, draw(st.sets(st.sampled_from(ends))) | draw(st.sets(st.integers(1, len(data) - 1), max_size=2)))
+    chunks = [draw(SIZES).format(len(part)).encode() + b"\r\n" + part + b"\r\n" for part in parts]
+    chunks.append(draw(st.sampled_from([b"0\r\n\r\n", b"0\r\nX-Trailer: a\r\n\r\n"])))
+    raw, ends = b"".join(chunks), [sum(map(len, chunks[: at + 1])) for at in range(len(chunks))]
+    return _cut(
+        raw, set(ends) - draw(st.sets(st.sampled_from(ends))) | draw(st.sets(st.integers(1, len(raw) - 1), max_size=2))
+    ), data
+
+
+def _cut(data: bytes, places: set[int]) -> list[bytes]:
+    return [data[start:end] for start, end in pairwise(sorted({0, len(data), *places}))]
+
+
+@ANY
+@given(framed_streams())
+def test_any_stream_reaches_the_client_in_any_framing_and_any_reads(
+    daemon: Daemon, upstream: Upstream, stream: tuple[list[bytes], bytes]
+) -> None:
+    reads, said = stream
+    upstream.reset()
+    upstream.expect(say_apart([stream_head(), *reads]))
+    reply, read = daemon.chat(stream=True), Findings("chat")
+    assert reply.complete
+    assert reply.body == said
+    for event in said.split(b"\n\n"):
+        if event.startswith(b"data: {"):
+            read.see(event[6:])
+    assert daemon.line_of(reply)["output_tokens"] == read.counted_output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -273,16 +274,85 @@ async def test_a_fast_provider_waits_for_a_slow_reader() -> None:
     assert not asked.wire.paused
 
 
+class Taking:
+    """A sink that takes all but what it is not to; `chunks` of what it took came framing and all."""
+
+    def __init__(self, *odd: bytes) -> None:
+        self.taken: list[bytes] = []
+        self.chunks = 0
+        self._odd = odd
+
+    def body(self, data: bytes) -> bool:
+        if data in self._odd:
+            return False
+        self.taken.append(data)
+        return True
+
+    def chunk(self, data: bytes, beginning: bytes) -> bool:
+        is_one = data.startswith(beginning) and data.endswith(b"\r\n")
+        taken = is_one and self.body(data[len(beginning) : -2])
+        self.chunks += taken
+        return taken
+
+
 async def test_what_comes_behind_bytes_that_the_sink_did_not_take_waits_behind_them() -> None:
-    asked, taken = Asked(), []
+    asked, sink = Asked(), Taking(b"odd")
     await asked.hear(CHUNKED)
     response = await asked.head
-    response.sink = lambda data: data != b"odd" and (taken.append(data) or True)
-    await asked.hear(b"3\r\none\r\n3\r\nodd\r\n3\r\ntwo\r\n")
-    assert (taken, await response.read()) == ([b"one"], b"oddtwo")
+    response.sink = sink
+    await asked.hear(b"3\r\none\r\n3\r\nodd\r\n3\r\ntwo\r\n", b"3\r\nmid\r\n")
+    assert (sink.taken, await response.read()) == ([b"one"], b"oddtwomid")
+    response.sink = sink
     await asked.hear(b"4\r\nfour\r\n")
-    assert taken == [b"one", b"four"]
+    assert (sink.taken, sink.chunks) == ([b"one", b"four"], 1)
     response.close()
+
+
+async def test_a_chunk_in_a_read_of_its_own_is_shown_framing_and_all_where_one_ended_before() -> None:
+    asked, sink = Asked(), Taking()
+    await asked.hear(CHUNKED)
+    (await asked.head).sink = sink
+    await asked.hear(b"1\r\na\r\n", b"1\r\nb\r\n", b"2\r\nc", b"c\r\n", b"1\r\nd\r\n", b"01\r\ne\r\n")
+    assert (sink.taken, sink.chunks) == ([b"a", b"b", b"c", b"c", b"d", b"e"], 2)
+
+
+CHUNK_SIZES = st.sampled_from(["{:x}", "{:X}", "0{:x}", "{:x};a", '{:x};a="b c"'])
+BODIES = (
+    st.binary(min_size=1, max_size=40)
+    | st.binary(min_size=250, max_size=260)
+    | st.sampled_from([b"\r\n", b"1\r\n", b"5\r\n5\r\n"])
+)
+CHUNKS = st.lists(st.tuples(CHUNK_SIZES, BODIES), max_size=6)
+LAST_CHUNKS = st.sampled_from([b"0\r\n\r\n", b"000\r\nX-B: 2\r\n\r\n", b"0;a\r\n\r\n", b"0\r\n\r\nrubbish"])
+
+
+@given(CHUNKS, LAST_CHUNKS, st.data())
+def test_chunks_are_the_same_whatever_their_framing_and_wherever_they_are_cut(
+    chunks: list[tuple[str, bytes]], last: bytes, data: st.DataObject
+) -> None:
+    pieces = [spelled.format(len(body)).encode() + b"\r\n" + body + b"\r\n" for spelled, body in chunks] + [last]
+    ends = [sum(map(len, pieces[: at + 1])) for at in range(len(pieces))]
+    raw, body = b"".join(pieces), b"".join(body for _, body in chunks)
+    places = data.draw(st.sets(st.sampled_from(ends) | st.integers(1, len(raw))))
+    cuts = sorted({0, len(raw), *places})
+    odd = data.draw(st.sets(st.sampled_from([body for _, body in chunks]))) if chunks else set()
+
+    async def run() -> None:
+        asked, sink, found = Asked(), Taking(*odd), b""
+        await asked.hear(CHUNKED)
+        response = await asked.head
+        for start, end in pairwise(cuts):
+            response.sink = sink
+            taken = len(sink.taken)
+            await asked.hear(raw[start:end])
+            found += b"".join(sink.taken[taken:])
+            if response.chunks:
+                found += await response.read()
+        assert (found, response.at_end, response.error) == (body, True, None)
+        response.release()
+        assert asked.idle == ([] if last.endswith(b"rubbish") else [asked.connection])
+
+    asyncio.run(run())
 
 
 async def test_a_large_body_waits_for_a_slow_network_and_ends_with_a_refusal() -> None:

@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.wire.alike import Alike
+from proxy.wire.chunks import BEGINNINGS, LARGEST_CHUNK
+from proxy.wire.counting import tokens_in
 from proxy.wire.findings import Findings
 from proxy.wire.reader import StreamReader
 
@@ -82,7 +84,10 @@ def test_the_short_way_finds_what_reading_finds(texts: list[str], spaced: bool) 
     for text in ("Hello", *texts):
         event = chunk({"content": text}, spaced=spaced)
         careful.see(event[6:-2])
-        assert quick.passes(event, None) or quick.feed(event) == event
+        if tokens := quick.alike.tokens_in(event):
+            quick.findings.see_more(tokens)
+        else:
+            assert quick.feed(event) == event
     found = quick.findings
     assert (found.events, found.counted_output) == (careful.events, careful.counted_output)
     assert (found.countable, found.has_output, found.complete) == (
@@ -92,16 +97,76 @@ def test_the_short_way_finds_what_reading_finds(texts: list[str], spaced: bool) 
     )
 
 
-def test_where_the_output_comes_to_so_much_the_event_is_left_to_be_read() -> None:
+@settings(max_examples=300, deadline=None)
+@given(st.text(max_size=40) | st.text(" .aZ09'\"\\\x7f\n\xe9", max_size=20))
+def test_a_text_comes_to_as_many_tokens_in_a_chunk(text: str) -> None:
+    reader = StreamReader(Findings("chat"))
+    event = chunk({"content": text})
+    reader.feed(SAID)
+    known = reader.alike.text_of(event)
+    is_plain = bool(text) and json.dumps(text)[1:-1] == text
+    assert known == (text.encode() if is_plain else None)
+    tokens = tokens_in(text) if is_plain else 0
+    assert reader.alike.tokens_in(event) == tokens
+    assert reader.alike.tokens_in_chunk(*framed(event)) == tokens
+
+
+def framed(event: bytes) -> tuple[bytes, bytes]:
+    """A chunk with this event, and what it begins with."""
+    return b"%x\r\n%b\r\n" % (len(event), event), b"%x\r\n" % len(event)
+
+
+EVENT = chunk({"content": " word"})
+SIZE = len(EVENT)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        EVENT,
+        b"%x\r\n%b" % (SIZE, EVENT),
+        b"%x\r\n%b\r" % (SIZE, EVENT),
+        b"%x\r\n%b\n\n" % (SIZE, EVENT),
+        b"%x\r\n%b\r\n" % (SIZE + 1, EVENT),
+        b"%X\r\n%b\r\n" % (SIZE + 256, EVENT),
+        b"%x;a\r\n%b\r\n" % (SIZE, EVENT),
+        b"%x\n\n%b\r\n" % (SIZE, EVENT),
+        b"0%x\r\n%b\r\n" % (SIZE, EVENT),
+        b"%x\r\n%b\r\n" % (2 * SIZE, EVENT + EVENT),
+        b"%x\r\n%b\r\n" % (SIZE - 1, EVENT[:-1]),
+        b"%x\r\n%b\r\n" % (SIZE - 6, EVENT[6:]),
+        b"%x\r\n%b\r\n" % (SIZE + 4, b": x\n" + EVENT),
+        b"%x\r\n%b\r\n" % (SIZE, EVENT) * 2,
+    ],
+)
+def test_a_chunk_with_anything_else_or_otherwise_written_is_not_known(data: bytes) -> None:
     reader = StreamReader(Findings("chat"))
     reader.feed(SAID)
-    assert reader.passes(SAID, 3)
-    assert not reader.passes(SAID, 3)
-    assert (reader.findings.events, reader.findings.counted_output) == (2, 2)
+    beginning = BEGINNINGS[len(data)]
+    assert reader.alike.tokens_in_chunk(data, beginning) == 0 or beginning == b""
+    assert reader.alike.tokens_in_chunk(*framed(EVENT)) == 1
+
+
+def test_before_an_event_was_learnt_no_chunk_is_known() -> None:
+    for data in (EVENT, b"\n", b"\n\n", b"x", b""):
+        assert Alike().tokens_in(data) == 0
+        assert Alike().tokens_in_chunk(*framed(data)) == 0
+
+
+def test_every_small_chunk_has_the_beginning_it_is_written_with() -> None:
+    seen = {LARGEST_CHUNK + 1}
+    for size in range(1, LARGEST_CHUNK):
+        data, beginning = framed(b"a" * size)
+        if len(data) <= LARGEST_CHUNK:
+            assert BEGINNINGS[len(data)] == beginning
+            seen.add(len(data))
+    assert all(BEGINNINGS[length] == b"" for length in range(LARGEST_CHUNK + 1) if length not in seen)
 
 
 def test_not_in_the_middle_of_an_event() -> None:
     reader = StreamReader(Findings("chat"))
+    assert not reader.knows
     reader.feed(SAID)
+    assert reader.knows
     reader.feed(b"data: {")
-    assert not reader.passes(SAID, None)
+    assert not reader.knows

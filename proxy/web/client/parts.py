@@ -6,7 +6,8 @@ from typing import Protocol
 
 from msgspec import Struct, field
 
-from proxy.exchange.client import Client, ClientConnection
+from proxy.exchange.client import Client
+from proxy.exchange.client_connection import ClientConnection
 from proxy.exchange.client_left import Drainer
 from proxy.exchange.listening import ReplyObserver
 from proxy.exchange.record import Record
