@@ -52,9 +52,9 @@ def prepare(job: Job, attempt: Attempt, maximum: int | None) -> tuple[UpstreamRe
             route.sent = sent
     call, record = job.call, job.record
     if record.adjusted or record.dressed or sent.adjusted:
-        record.adjusted = [*record.dressed, *sent.adjusted]
+        record.adjusted = record.dressed + sent.adjusted
     if attempt.target:
-        record.adjusted += moved(record, route.target.model)
+        record.adjusted += tuple(moved(record, route.target.model))
     if sent.begins is None:
         pieces: Pieces = outgoing(call, sent.change)
     else:
@@ -90,10 +90,10 @@ def translate(
     """The same, with the shape of what comes back, for a provider that does not speak the client's protocol. Raises `CallerError`s."""
     dialect, record, protocol = DIALECTS[provider.kind], job.record, options.protocol
     members = members_for(job.call, job.plan.defaults, provider, options.maximum)
-    record.adjusted = [*record.dressed, *[f"{name}={value.decode()}" for name, value in members.items()]]
+    adjusted = [*record.dressed, *[f"{name}={value.decode()}" for name, value in members.items()]]
     model = job.plan.targets[attempt.target].model or job.call.model or ""
     if attempt.target:
-        record.adjusted += moved(record, model)
+        adjusted += moved(record, model)
     there = silent(protocol)
     aim = Aim(
         protocol,
@@ -106,14 +106,15 @@ def translate(
     asked = Asked(protocol, provider, aim, Change(members=tuple(members.items())), options.lossy)
     said = say(job, asked, kept)
     source = job.call.endpoint.shape
-    record.adjusted.append(f"protocol={source}>{protocol}")
+    adjusted.append(f"protocol={source}>{protocol}")
     if options.lossy != "allow":
-        record.adjusted += [f"{loss.became}={loss.field}" for loss in said.losses]
+        adjusted += [f"{loss.became}={loss.field}" for loss in said.losses]
     record.lose(source, protocol, [loss.field for loss in said.losses])
     body = said.call.body
     if job.caller.zdr and (private := preference(provider, there)):
-        record.adjusted.append(ADJUSTED)
+        adjusted.append(ADJUSTED)
         body = with_members(body, private)
+    record.adjusted = tuple(adjusted)
     request = _request(job, provider, said.call, f"{provider.name}>{protocol}").carrying([body])
     return request, there.endpoint.shape, Interpreter(said.bridge, job, kept)
 
@@ -131,7 +132,7 @@ def translate_images(job: Job, provider: Provider, results: Results) -> tuple[Up
     adjusted = [f"model={call.model}"] if call.model != job.call.model else []
     adjusted += [f"protocol={job.call.endpoint.name}>{drawn.source}", *drawn.fitted.adjusted]
     put_in = applied_defaults(job.call, job.plan.defaults, None)
-    job.record.adjusted = [*job.record.dressed, *[f"{name}={value.decode()}" for name, value in put_in], *adjusted]
+    job.record.adjusted = *job.record.dressed, *[f"{name}={value.decode()}" for name, value in put_in], *adjusted
     request = _request(job, provider, call, f"{provider.name}>{drawn.source}").carrying([call.body])
     return request, call.endpoint.shape, ImageInterpreter(job, results)
 
@@ -285,4 +286,4 @@ def _note_trouble(reply: Reply, record: Record) -> None:
         record.failure = code
         record.failure_status = findings.error_status if reply.status < 400 else None
     if record.tried and record.tried[-1].outcome == str(reply.status) != label:
-        record.tried[-1] = replace(record.tried[-1], outcome=label)
+        record.tried = *record.tried[:-1], replace(record.tried[-1], outcome=label)

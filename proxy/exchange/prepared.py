@@ -48,7 +48,7 @@ class Route(Struct, eq=False):
     names: tuple[str, str]
     is_barred: bool
     api: ApiName | None
-    answered: Tried
+    answered: tuple[Tried]
     named: str
     sent: Sent | None = None
     like: HoldTerms | None = None

@@ -48,7 +48,7 @@ class Routes:
         provider = self.provider_of(job, target)
         label = prices.label_for(target, label, call.model) if number else label
         is_barred = _bar(job, provider) is not None
-        names, answered = (label, target.model), Tried(target.provider, target.model, "200")
+        names, answered = (label, target.model), (Tried(target.provider, target.model, "200"),)
         about = names, is_barred, api_of(call, provider), answered, _who_answered(target)
         route = Route(target, provider, self.of(provider.tenant), *about)
         if job.prepared is not None:

@@ -176,7 +176,7 @@ class Exchange:
                 raise
             self._learn_from(job, route, outcome, way)
             return outcome
-        record.tried.append(Tried(route.target.provider, route.target.model, outcome.verdict()[0]))
+        record.tried += (Tried(route.target.provider, route.target.model, outcome.verdict()[0]),)
         return outcome
 
     def _learn_from(self, job: Job, route: Route, outcome: Reply | Failure, way: Said) -> None:
@@ -187,9 +187,9 @@ class Exchange:
         else:
             now, job.is_answered = time.monotonic(), (outcome.judged_status or 500) < 400
             is_well = job.is_answered and type(outcome) is Reply
-            is_late, tried = now >= job.until, Tried(target.provider, target.model, outcome.verdict()[0])
+            is_late, tried = now >= job.until, (Tried(target.provider, target.model, outcome.verdict()[0]),)
             breakers.tell(target, "answered" if is_well else news_of(outcome, route.provider, is_late), now)
-        job.record.tried.append(tried)
+        job.record.tried += tried
         if route.provider.speaks is None:
             translated, now = way is not None, time.monotonic()
             self.spoken_apis.learn(outcome, job.call, route.provider, translated=translated, now=now)

@@ -176,4 +176,4 @@ def estimate_instead(reply: Reply, job: Job) -> None:
         return
     reply.status = 200
     reply.replace_body(msgspec.json.encode({"input_tokens": tokens}))
-    job.record.adjusted.append("input_tokens=estimated")
+    job.record.adjusted += ("input_tokens=estimated",)
