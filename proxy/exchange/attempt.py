@@ -21,7 +21,6 @@ from proxy.exchange.reply import Reply
 from proxy.exchange.results import Results
 from proxy.exchange.translating import Asked, Interpreter, say, silent
 from proxy.policy.apis import Way
-from proxy.policy.limits.limiter import HEADERS as LIMIT_HEADERS
 from proxy.policy.limits.limiter import pairs_of
 from proxy.policy.money.amounts import usd_text
 from proxy.policy.money.credits import COST_HEADER, Credits
@@ -229,12 +228,14 @@ def lines_for(reply: Reply, job: Job, credits: Credits | None) -> bytes:
     record, told, route, passed = job.record, reply.head.fields, job.route, reply.block
     assert route is not None
     name, limits, cost = record.request_id, record.limit_headers, ""
-    identity = told.get("x-request-id") or told.get("request-id")
+    identity = told.get("x-request-id")
+    own = f"x-request-id: {name}\r\n" if identity is None else ""
+    identity = identity or told.get("request-id")
     record.upstream_request_id = safe(identity) if identity else reply.generation_id
     other = other_headers(record, reply.first_byte_at, is_whole=reply.whole)
     if record.use_case:
         other.append(("x-tollkeeper-use-case", safe(record.use_case)))
-    if limits and not LIMIT_HEADERS.isdisjoint(told):
+    if limits and reply.head.tells_limits:
         passed, limits = lines_of(replaced(reply.headers, pairs_of(limits))), ""
     if reply.whole and record.cost_source is not None and not record.pending:
         cost_usd = usd_text(record.cost_pusd)
@@ -247,7 +248,6 @@ def lines_for(reply: Reply, job: Job, credits: Credits | None) -> bytes:
         other += [pair for pair in STREAM_HEADERS if pair[0].lower() not in told]
     elif reply.status >= 400 and record.calls > 1 and "x-should-retry" not in told:
         other.append(("x-should-retry", "false"))
-    own = "" if "x-request-id" in told else f"x-request-id: {name}\r\n"
     own = f"{own}x-tollkeeper-request-id: {name}{route.named}{record.calls!s}\r\n{cost}{limits}"
     return passed + (lines_of(other, own) if other else own.encode())
 

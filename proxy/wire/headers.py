@@ -68,6 +68,9 @@ _NEVER_TO_CLIENT = HOP_BY_HOP | {
 }
 _NEVER_TO_CLIENT_PREFIXES = ("access-control-", "x-tollkeeper-")
 
+# how far a limit is spent, as OpenAI tells of it
+LIMITED = "requests", "tokens"
+RATE_LIMITS = frozenset(f"x-ratelimit-{figure}-{of}" for of in LIMITED for figure in ("limit", "remaining", "reset"))
 _CONTROLS = {code: None for code in (*range(0x09), *range(0x0A, 0x20), 0x7F)}
 
 

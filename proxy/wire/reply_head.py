@@ -14,7 +14,7 @@ from http import HTTPStatus
 
 from msgspec import Struct
 
-from proxy.wire.headers import Headers, content_kind, lines_of, reaches_client
+from proxy.wire.headers import RATE_LIMITS, Headers, content_kind, lines_of, reaches_client
 from proxy.wire.structs import often_set
 
 # As this is spelled, no two readers can differ on it.
@@ -37,7 +37,8 @@ class ReplyHead(Struct, eq=False):
     """`fields` are the first values by lower-case name, `passing` those headers that reach the client.
 
     `kind` says what can be read of the body ("events", "json" or ""), `encoding` how that is encoded. `has_end`: the body does
-    not go on until the connection ends. Of a head that was known its `size` in bytes, with the blank line.
+    not go on until the connection ends. `tells_limits`: it has headers of the provider's own limits. Of a head that was known
+    its `size` in bytes, with the blank line.
     """
 
     fields: dict[str, str]
@@ -48,6 +49,7 @@ class ReplyHead(Struct, eq=False):
     lines: bytes | None = None
     status: int = 0
     size: int = 0
+    tells_limits: bool = False
 
     @property
     def block(self) -> bytes:
@@ -71,7 +73,8 @@ def read_reply_head(raw: Iterable[tuple[bytes, bytes]], status: int = 0) -> Repl
     encoding = fields.get("content-encoding", "").strip().lower()
     kind = "" if encoding not in ("identity", "") else content_kind(fields.get("content-type", ""))
     has_end = "content-length" in fields or "transfer-encoding" in fields
-    return ReplyHead(fields, passing, kind, encoding, has_end, None, status)
+    tells_limits = not RATE_LIMITS.isdisjoint(fields)
+    return ReplyHead(fields, passing, kind, encoding, has_end, None, status, 0, tells_limits)
 
 
 # A line whose value varies: which it is, the length of what stands before the value, its field (None: not the first of
@@ -110,7 +113,7 @@ class _Known(Struct, frozen=True):
             return None
         head = self.head
         block = head.block if passing is head.passing else None
-        return ReplyHead(fields, passing, head.kind, head.encoding, True, block, self.status, size)
+        return ReplyHead(fields, passing, head.kind, head.encoding, True, block, self.status, size, head.tells_limits)
 
 
 class KnownHeads:

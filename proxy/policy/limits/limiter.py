@@ -15,15 +15,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from proxy.policy.money.budgets import Limit, LimitOf, Per
+from proxy.wire.headers import LIMITED
 
 PERIOD_SECONDS = {"minute": 60, "hour": 3600, "day": 86_400, "week": 7 * 86_400, "month": 30 * 86_400}
 CONCURRENT_RETRY_SECONDS = 1.0
 _NANO = 10**9
-_TOLD = ("requests", "tokens")
 _SOON = 1000  # milliseconds: of what ends so soon the texts are there
-HEADERS = frozenset(f"x-ratelimit-{figure}-{of}" for of in _TOLD for figure in ("limit", "remaining", "reset"))
 _RESETS = {  # the lines that say so many milliseconds
-    of: tuple([f"\r\nx-ratelimit-reset-{of}: {f'{ms}ms' if ms else '0s'}\r\n" for ms in range(_SOON)]) for of in _TOLD
+    of: tuple([f"\r\nx-ratelimit-reset-{of}: {f'{ms}ms' if ms else '0s'}\r\n" for ms in range(_SOON)]) for of in LIMITED
 }
 
 
@@ -246,7 +245,7 @@ class Limiter:
 
 
 def _limits(buckets: list[_Bucket]) -> Limits:
-    told = [each for of in _TOLD if (each := [one for one in buckets if one.limit.of == of])]
+    told = [each for of in LIMITED if (each := [one for one in buckets if one.limit.of == of])]
     return Limits(
         tuple([one for one in buckets if one.limit.of == "concurrent"]),
         tuple([(one, one.measure.amount if one.measure.is_of_tokens else None) for each in told for one in each]),
