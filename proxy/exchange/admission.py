@@ -258,9 +258,13 @@ class Admission:
                 self._tell_limits(job, limits)
         if terms.tells_more:
             charges += self._take_in_shadow(job, terms, identity, now)
-        hold = Hold(  # in the order of its fields, which is quicker than by their names
-            identity, int(now * 1000), record.request_id, number, *terms.named, terms.streams, amount, charges, *terms.hold_marks,
-        )  # fmt: skip
+        begins = (
+            identity,
+            int(now * 1000),
+            record.request_id,
+            number,
+        )  # its fields in their order, which is quicker than by name
+        hold = Hold(*(begins + terms.named + (terms.streams, amount, charges) + terms.hold_marks))
         held = Held(terms, hold, job, accounting.waits, maximum)
         if terms.token_pusd and amount and charges:
             held.watch()

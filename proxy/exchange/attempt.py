@@ -225,8 +225,9 @@ def reply_or_raise(outcome: Reply | Failure) -> Reply:
 
 def lines_for(reply: Reply, job: Job, credits: Credits | None) -> bytes:
     """The lines of a reply's head: the upstream's headers, then ours; what it costs also in a unit of the operator's."""
-    record, told, route, passed = job.record, reply.head.fields, job.route, reply.block
+    record, told, route = job.record, reply.head.fields, job.route
     assert route is not None
+    passed = (reply.is_good and reply.head.lines) or reply.block
     name, limits, cost = record.request_id, record.limit_headers, ""
     identity = told.get("x-request-id")
     own = f"x-request-id: {name}\r\n" if identity is None else ""

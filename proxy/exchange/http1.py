@@ -167,7 +167,9 @@ class Connection(asyncio.Protocol):
         """
         if self.lost:
             raise Stale
-        size = sum(map(len, pieces))
+        size = 0
+        for piece in pieces:
+            size += len(piece)
         framing = b"Content-Length: %d\r\n\r\n" % size if size or method in _WITH_LENGTH else b"\r\n"
         is_small = size < JOIN_BELOW_BYTES
         joined = len(pieces) if is_small else int(len(pieces[0]) < JOIN_BELOW_BYTES)
@@ -260,7 +262,6 @@ class Connection(asyncio.Protocol):
         if not self.lost:
             self._transport.abort()
 
-    @property
     def stands(self) -> bool:
         """Whether it may be used. Where it was read to its end in this very turn of the loop, whose time stands still, the system
         has nothing to add."""
@@ -292,7 +293,7 @@ def standing(idle: list[Connection]) -> Connection | None:
     """Of connections that serve nobody the one used last, less those that the other side has closed."""
     while idle:
         connection = idle.pop()
-        if connection.stands:
+        if connection.stands():
             return connection
         connection.abort()
     return None

@@ -108,7 +108,7 @@ class Upstream:
                 await connection.news
             if (whole := connection.whole) is not None:
                 connection.done()
-                return whole_json(*whole, provider, findings, self.off_loop)
+                return whole_json(whole[0], whole[1], provider, findings, self.off_loop)
             response = connection.answered()
             if call.stream and response.head.kind != "events" and response.status < 300:
                 await _see_if_events(response, timeout)
