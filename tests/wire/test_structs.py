@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import copy
 import dis
+import gc
 
 import msgspec
 import pytest
 from msgspec import Struct
 
+from proxy.exchange.record import record_of
+from proxy.exchange.response import Response
+from proxy.wire.findings import Findings
+from proxy.wire.reply_head import ReplyHead
 from proxy.wire.structs import often_set
 
 
@@ -39,3 +44,12 @@ def test_the_interpreter_sets_a_field_in_one_step() -> None:
     for _ in range(100):
         add(counter)
     assert "STORE_ATTR_SLOT" in [one.opname for one in dis.get_instructions(add, adaptive=True)]
+
+
+@pytest.mark.parametrize(
+    "one",
+    [record_of("req_1"), Findings("chat"), ReplyHead({}, []), Response(None, 200, ReplyHead({}, []))],
+    ids=lambda one: type(one).__name__,
+)
+def test_what_a_ring_may_lead_through_is_seen_by_the_garbage_collector_from_the_start(one: object) -> None:
+    assert gc.is_tracked(one)  # whatever else has these in its fields is, too
