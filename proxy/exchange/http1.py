@@ -66,8 +66,7 @@ class Connection(asyncio.Protocol):
         self.news = Signal(self._loop)
         self._may_write = True
         self.peek: Callable[[int], object] = _lost  # until it is free for the first time
-        self._sent_at = self.idle_since = 0.0
-        self._free_since_turn = -1
+        self._sent_at, self.idle_since, self._free_since_turn = 0.0, 0.0, -1
         self.lost = True  # or not there yet
         self.free: list[Connection] | None = None
         self.heads = KnownHeads()
@@ -171,16 +170,18 @@ class Connection(asyncio.Protocol):
         for piece in pieces:
             size += len(piece)
         framing = b"Content-Length: %d\r\n\r\n" % size if size or method in _WITH_LENGTH else b"\r\n"
-        is_small = size < JOIN_BELOW_BYTES
-        joined = len(pieces) if is_small else int(len(pieces[0]) < JOIN_BELOW_BYTES)
-        self._unsent = b"".join((head, framing, *pieces[:joined]))
+        if is_small := size < JOIN_BELOW_BYTES:
+            self._unsent, rest = b"".join([head, framing, *pieces]), []
+        else:
+            joined = int(len(pieces[0]) < JOIN_BELOW_BYTES)
+            self._unsent, rest = b"".join([head, framing, *pieces[:joined]]), pieces[joined:]
         self.method, self._due, self._is_fresh = method, due, is_small and method != "HEAD"
         self.response = self.whole = None
         self._sent_at = self._loop.time()
         if due is not None:
             due.note()
         self._outbox.put(self)
-        return pieces[joined:]
+        return rest
 
     def answered(self) -> Response:
         """The response, once it is there. Raises what kept it away. One all of which has come has no need of the connection."""
