@@ -21,7 +21,7 @@ from proxy.policy.money.amounts import usd_text
 from proxy.stores.records import Row
 
 log = structlog.get_logger()
-_MOST, _LONGEST_SECONDS = 20_000, 10.0  # what waits to be counted, and while calls go on, how long
+_MOST, _LONGEST_SECONDS = 20_000, 30.0  # what waits to be counted, and while calls go on, how long
 _MOST_CALLS, _FEW = 20_000, 8  # that wait, as fewer than so many of their kind ended together
 
 

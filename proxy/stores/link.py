@@ -17,6 +17,7 @@ from proxy.stores.failures import LedgerDamaged, LedgerReplaced, LedgerUnavailab
 from proxy.stores.opening import check_before_writing
 from proxy.stores.records import Charge, Record
 from proxy.stores.segments import Position
+from proxy.stores.statements import no_pause
 from proxy.stores.sums import Fresh, Unsummed
 
 if TYPE_CHECKING:
@@ -31,8 +32,9 @@ Look = Callable[[sqlite3.Connection, Iterable[Charge]], Callable[[], object]]
 class Link:
     """Every method opens the connection when there is none, and raises whatever the database says."""
 
-    def __init__(self, path: Path, busy_seconds: float) -> None:
-        """`path` exists, made ready by `open_ledger`; one that is gone later is never made anew."""
+    def __init__(self, path: Path, busy_seconds: float, pause: Callable[[], object] = no_pause) -> None:
+        """`path` exists, made ready by `open_ledger`; one that is gone later is never made anew. `pause` lets other work in
+        between what takes long."""
         self.look: Look = _nobody_looks
         self.looked_at: Container[str] = ()  # the budgets it looks for
         self.rejected = 0
@@ -40,6 +42,7 @@ class Link:
         self._asked: set[Asked] = set()  # that are in the file
         self._path = path
         self._busy_seconds = busy_seconds
+        self._pause = pause
         self._open: sqlite3.Connection | None = None
         self._was_open = False
         self._file: tuple[int, int] | None = _identity(path)
@@ -77,7 +80,7 @@ class Link:
     def sum_up(self, *, at_once: bool = True) -> None:
         """Bring all there is into the sums, or only what has waited long enough."""
         while not self._unsummed.is_empty and (at_once or self._unsummed.is_due):
-            self._unsummed = self._within(partial(sums.bring_up, unsummed=self._unsummed))
+            self._unsummed = self._within(partial(sums.bring_up, unsummed=self._unsummed, pause=self._pause))
 
     def apply(self, batch: Batch, end: Position | None = None) -> Position:
         """Add a batch. A record the tables refuse does not hold up the others: it is counted in `rejected`."""

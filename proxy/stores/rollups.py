@@ -11,13 +11,14 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import sub as minus
 
 from proxy.stores.alike import MINUTE_MS, NAMES, Groups, Names, alike, by_place
 from proxy.stores.database import marks
 from proxy.stores.histogram import histogram_of, read, text_of
 from proxy.stores.records import MOST_INT, Corrected, Record, Refused, Row, Settled, Voided
+from proxy.stores.statements import no_pause, paused
 from proxy.stores.tally import COUNTERS, add_row, counts_of
 
 CUBES: tuple[tuple[str, ...], ...] = (
@@ -168,14 +169,14 @@ _ROW_COLUMNS = ", ".join(f'"{name}"' for name in Row.__struct_fields__)
 _UNFILLED = f"SELECT seq, {_ROW_COLUMNS} FROM attempts WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"  # noqa: S608
 
 
-def add(driver: sqlite3.Connection, fresh: dict[Place, Sums]) -> None:
+def add(driver: sqlite3.Connection, fresh: dict[Place, Sums], pause: Callable[[], object] = no_pause) -> None:
     """Add the sums of records the ledger had not, and close what minutes are over."""
     if not fresh:
         return
-    folded = _add(driver, fresh)
+    folded = _add(driver, fresh, pause)
     newest = min(max(minute for minute, _ in fresh), int(time.time() * 1000) // MINUTE_MS + _AHEAD)
     if newest - folded >= 2 * _LAG:
-        _fold(driver, folded, newest - _LAG)
+        _fold(driver, folded, newest - _LAG, pause)
 
 
 def state(driver: sqlite3.Connection) -> tuple[int, bool]:
@@ -212,22 +213,21 @@ def prune_minutes(driver: sqlite3.Connection, at_once: int) -> bool:
     return driver.execute(_OLD_MINUTES, (MINUTES_KEPT, at_once)).rowcount >= at_once
 
 
-def _add(driver: sqlite3.Connection, sums: dict[Place, Sums]) -> int:
+def _add(driver: sqlite3.Connection, sums: dict[Place, Sums], pause: Callable[[], object] = no_pause) -> int:
     """Add to minutes, and where these are folded to hours and days; return the first minute that is not."""
     (folded, *_) = driver.execute(_STATE).fetchone()
     kept = [
         (minute, *names, *one.columns()) for (minute, names), one in sums.items() if minute >= folded - MINUTES_KEPT
     ]
-    driver.executemany(_ADD_MINUTES, kept)
-    _add_coarse(driver, {place: one for place, one in sums.items() if place[0] < folded})
+    driver.executemany(_ADD_MINUTES, paused(kept, pause))
+    _add_coarse(driver, {place: one for place, one in sums.items() if place[0] < folded}, pause)
     return int(folded)
 
 
-def _fold(driver: sqlite3.Connection, folded: int, until: int) -> None:
-    closed = driver.execute(_UNFOLDED, (folded, until)).fetchall()
-    _add_coarse(
-        driver, {(minute, tuple(names_and[: len(NAMES)])): _sums_of(names_and) for minute, *names_and in closed}
-    )
+def _fold(driver: sqlite3.Connection, folded: int, until: int, pause: Callable[[], object]) -> None:
+    closed = paused(driver.execute(_UNFOLDED, (folded, until)).fetchall(), pause)
+    minutes = {(minute, tuple(names_and[: len(NAMES)])): _sums_of(names_and) for minute, *names_and in closed}
+    _add_coarse(driver, minutes, pause)
     driver.execute("UPDATE rollup_state SET folded = ?", (until,))
 
 
@@ -239,13 +239,14 @@ def _sums_of(columns: Sequence[int | str]) -> Sums:
     return sums
 
 
-def _add_coarse(driver: sqlite3.Connection, minutes: dict[Place, Sums]) -> None:
+def _add_coarse(driver: sqlite3.Connection, minutes: dict[Place, Sums], pause: Callable[[], object]) -> None:
     for adding, length in _COARSE if minutes else ():
         coarse: dict[tuple[int, int, Names], Sums] = {}
-        for (minute, names), one in minutes.items():
+        for (minute, names), one in paused(minutes.items(), pause):
             for cube in range(len(CUBES)):
                 coarse.setdefault((cube, minute // length, _of_cube(cube, names)), Sums()).add(one)
-        driver.executemany(adding, [(cube, at, *names, *one.columns()) for (cube, at, names), one in coarse.items()])
+        rows = ((cube, at, *names, *one.columns()) for (cube, at, names), one in coarse.items())
+        driver.executemany(adding, paused(rows, pause))
 
 
 _MASKS = tuple(tuple(name in cube for name in NAMES) for cube in CUBES)

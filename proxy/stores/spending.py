@@ -8,13 +8,13 @@ other sums are, every few seconds. Whoever asks adds what waits there.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 
 import msgspec
 
 from proxy.policy.money.narrowed import OF
 from proxy.stores.records import MOST_INT, Charge
-from proxy.stores.statements import adding_up, bounded
+from proxy.stores.statements import adding_up, bounded, no_pause, paused
 
 _FEW = 64  # so many are brought in with their rows
 _ADD = adding_up("budget_spent", ("budget", "period"), ("spent_pusd",))
@@ -33,10 +33,10 @@ def charge(totals: Totals, charges: Iterable[Charge], amount_pusd: int) -> None:
         totals[one] = totals.get(one, 0) + amount_pusd
 
 
-def keep(driver: sqlite3.Connection, totals: Totals) -> None:
+def keep(driver: sqlite3.Connection, totals: Totals, pause: Callable[[], object] = no_pause) -> None:
     """Bring them in at once."""
     rows = [(*charge, amount) for charge, amount in totals.items()]
-    driver.executemany(_ADD, rows if _are_usual(totals) else map(bounded, rows))
+    driver.executemany(_ADD, paused(rows if _are_usual(totals) else map(bounded, rows), pause))
 
 
 def may_wait(budget: str) -> bool:
@@ -65,10 +65,10 @@ def waiting(driver: sqlite3.Connection) -> Totals:
     return totals
 
 
-def bring_in(driver: sqlite3.Connection) -> None:
+def bring_in(driver: sqlite3.Connection, pause: Callable[[], object] = no_pause) -> None:
     """Let nothing wait any more."""
     if totals := waiting(driver):
-        keep(driver, totals)
+        keep(driver, totals, pause)
         driver.execute(_TAKEN)
 
 

@@ -1,7 +1,7 @@
 """The sums of the ledger, which questions are answered from: by quarter-hour and day, by session, and the roll-ups.
 
 Where calls are few they are kept in the transaction that brings the rows. While they are many, what rows add is put
-together in memory first and brought in every few seconds: what is written goes by keys, models and minutes then, not by
+together in memory first and brought in now and then: what is written goes by keys, models and minutes then, not by
 calls. `summed_seq` is the last row that is in the sums; whoever asks adds what lies behind it, as what the journal alone has.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -17,11 +17,11 @@ from msgspec import Struct
 from proxy.stores import label_rollups, rollups, spending
 from proxy.stores.alike import Groups, alike
 from proxy.stores.records import MOST_INT, Record, Refused, Row, Settled
-from proxy.stores.statements import adding_up, bounded
+from proxy.stores.statements import adding_up, bounded, no_pause, paused
 from proxy.stores.tally import COUNTERS, QUARTERS_PER_DAY, Counts, session_of, tally
 from proxy.stores.tally import add as plus
 
-_LONGEST_SECONDS = 10.0  # that something waits in memory
+_LONGEST_SECONDS, _QUIET_SECONDS = 30.0, 2.0  # that something waits in memory, and while nothing is added to it
 _MOST_SUMS, _MOST_CALLS = 20_000, 5000  # that do; calls are kept as they are where they belong to sessions
 _READ_AT_ONCE = 1000
 _SPENDER = ("key", "provider", "model", "source", "tenant")
@@ -57,7 +57,7 @@ class Unsummed:
         self.after = self.until = after
         self.minutes: dict[rollups.Place, rollups.Sums] = {}
         self.in_sessions: list[Record] = []
-        self._since = 0.0
+        self._since = self._grown_at = 0.0
 
     @property
     def is_empty(self) -> bool:
@@ -69,8 +69,9 @@ class Unsummed:
         """Whether it has waited long enough, or has grown too large."""
         if self.is_empty:
             return False
+        now = time.monotonic()
         are_many = len(self.minutes) >= _MOST_SUMS or len(self.in_sessions) >= _MOST_CALLS
-        return are_many or time.monotonic() - self._since >= _LONGEST_SECONDS
+        return are_many or now - self._since >= _LONGEST_SECONDS or now - self._grown_at >= _QUIET_SECONDS
 
     def has_all_before(self, fresh: Fresh) -> bool:
         """Whether the sums have every row but these."""
@@ -80,7 +81,8 @@ class Unsummed:
         """With these as well, whose transaction is over; where others lie before them, all are read from the table."""
         if self.until != fresh.until - fresh.rows:
             return Unsummed()
-        self._since = time.monotonic() if self.is_empty else self._since
+        self._grown_at = time.monotonic()
+        self._since = self._grown_at if self.is_empty else self._since
         rollups.add_up(self.minutes, fresh.groups)
         self.in_sessions += fresh.in_sessions
         self.until = fresh.until
@@ -89,20 +91,20 @@ class Unsummed:
 
 def keep(driver: sqlite3.Connection, fresh: Fresh) -> None:
     """Bring rows in at once; the sums have every other."""
-    _keep(driver, rollups.summed(fresh.groups), fresh.in_sessions, fresh.until)
+    _keep(driver, rollups.summed(fresh.groups), fresh.in_sessions, fresh.until, no_pause)
 
 
-def bring_up(driver: sqlite3.Connection, unsummed: Unsummed) -> Unsummed:
+def bring_up(driver: sqlite3.Connection, unsummed: Unsummed, pause: Callable[[], object] = no_pause) -> Unsummed:
     """Bring in what there is, or a part of what has to be read for it; return what is left when the transaction is over."""
-    spending.bring_in(driver)
+    spending.bring_in(driver, pause)
     (summed,) = driver.execute(_STATE).fetchone()
     if summed == unsummed.after:
-        _keep(driver, unsummed.minutes, unsummed.in_sessions, unsummed.until)
+        _keep(driver, unsummed.minutes, unsummed.in_sessions, unsummed.until, pause)
         return Unsummed(unsummed.until)
     found = driver.execute(_BEHIND, (summed, _READ_AT_ONCE)).fetchall()
     rows = [Row(*columns) for _, *columns in found]
     end = found[-1][0] if found else summed
-    _keep(driver, rollups.summed(alike(rows)), [as_record(row) for row in rows if row.session], end)
+    _keep(driver, rollups.summed(alike(rows)), [as_record(row) for row in rows if row.session], end, pause)
     return Unsummed(end if len(found) < _READ_AT_ONCE else -1)
 
 
@@ -140,19 +142,25 @@ def _keep(
     minutes: dict[rollups.Place, rollups.Sums],
     in_sessions: Sequence[Record],
     until: int,
+    pause: Callable[[], object],
 ) -> None:
-    add(driver, minutes, in_sessions)
-    rollups.add(driver, minutes)
+    add(driver, minutes, in_sessions, pause)
+    rollups.add(driver, minutes, pause)
     label_rollups.add(driver, in_sessions)
     driver.execute(_SUMMED, (until,))
 
 
-def add(driver: sqlite3.Connection, minutes: dict[rollups.Place, rollups.Sums], in_sessions: Iterable[Record]) -> None:
+def add(
+    driver: sqlite3.Connection,
+    minutes: dict[rollups.Place, rollups.Sums],
+    in_sessions: Iterable[Record],
+    pause: Callable[[], object] = no_pause,
+) -> None:
     """Add to all but the roll-ups."""
     sums: dict[Any, Counts] = {}
     by_day: dict[Any, Counts] = {}
     by_quarter: dict[Any, Counts] = {}
-    for (minute, (key, tenant, provider, model, _, source)), one in minutes.items():
+    for (minute, (key, tenant, provider, model, _, source)), one in paused(minutes.items(), pause):
         if provider or source == "cached":
             quarter, counts = minute // rollups.MINUTES_PER_QUARTER, one.counts[: len(COUNTERS)]
             plus(sums, (quarter, key, provider, model, source, tenant), counts)
@@ -165,7 +173,7 @@ def add(driver: sqlite3.Connection, minutes: dict[rollups.Place, rollups.Sums], 
         (_ADD_QUARTERS, by_quarter),
         (_ADD_SESSIONS, by_session),
     ):
-        driver.executemany(upserting, _columns_of(totals))
+        driver.executemany(upserting, paused(_columns_of(totals), pause))
 
 
 def _columns_of(totals: dict[Any, Counts]) -> list[tuple[Any, ...]]:

@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Container
 from concurrent.futures import Future
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -66,15 +67,15 @@ class Writer:
     def __init__(self, journal: Journal, path: Path, rules: WriterRules, tell: Callable[[str], None]) -> None:
         """Nothing happens before `start`. `tell` gets a sentence, from the thread, when something goes wrong."""
         self.beside: Callable[[], object] = lambda: None
-        self.errors = 0
+        self.errors = self.problems = 0
         self.journal_lost: Callable[[], object] = lambda: None
-        self.is_unusable = False
+        self.is_unusable = self._stopping = False
         self.last_error = ""
-        self.problems = 0
         self._journal = journal
         self._rules = rules
         self._tell = tell
-        self._link = Link(path, min(rules.busy, _BUSY_AT_ONCE_SECONDS))
+        self._tell_of_calls = partial(self._guarded, lambda: self.beside(), "what is told of calls")
+        self._link = Link(path, min(rules.busy, _BUSY_AT_ONCE_SECONDS), self._tell_of_calls)
         self._position = START
         self._is_known = self._is_in_trouble = False  # whether the ledger said so since it was opened; how it fares
         self._behind_since: float | None = None
@@ -85,7 +86,6 @@ class Writer:
         self._hurry = threading.Event()
         self._progress = threading.Condition()
         self._rounds_begun = self._rounds_ended = 0
-        self._stopping = False
         self._jobs: deque[Job] = deque()
         self._thread = threading.Thread(target=self._run, name="ledger writer", daemon=True)
 
@@ -164,7 +164,7 @@ class Writer:
 
     def _round(self, *, is_asked: bool) -> None:
         self._rounds_begun += 1
-        self._guarded(self.beside, "what is told of calls")
+        self._tell_of_calls()
         now = time.monotonic()
         if not is_asked and now < self._work_at:
             return
@@ -203,7 +203,7 @@ class Writer:
         jobs = [self._jobs.popleft() for _ in range(len(self._jobs))]
         try:
             self._drain(is_asked=bool(jobs))
-            self._link.sum_up(at_once=is_asked or bool(jobs) or self._in_one_linger <= _FEW)
+            self._link.sum_up(at_once=is_asked or bool(jobs))
             self._run_all(jobs)
             self._is_filling = self._is_filling and self._link.fill()
             self._prune()

@@ -142,3 +142,33 @@ def test_numbers_that_begin_anew_are_summed_up_as_well(tmp_path: Path) -> None:
         assert sums.newest(driver) == 0
         apply(driver, [(ENDLESS, settled("c"))])
     assert Files(tmp_path).usage(UsageQuestion("key", UTC)).total["calls"] == 3
+
+
+def test_while_much_is_brought_in_other_work_is_done_in_between(tmp_path: Path) -> None:
+    pauses: list[int] = []
+    path = opened(tmp_path) / "ledger.db"
+    link = Link(path, 1, lambda: pauses.append(len(summed(tmp_path))))
+    link.sum_up()
+    budget = 1_700_006_400
+    keys = [f"k{number}" for number in range(2_500)]
+    link.add([settled(key, key=key, charges=((f"key:{key}:day", budget),)) for key in keys], ENDLESS)
+    assert not pauses
+    link.sum_up()
+    assert len(pauses) >= 2 * 4, "for budgets, sums, days and minutes"
+    assert set(pauses) == {0}, "nobody sees a part of it"
+    assert len(summed(tmp_path)) == 2 * len(keys) + 1
+    link.close()
+
+
+def test_what_waits_is_brought_in_once_nothing_came_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = Link(opened(tmp_path) / "ledger.db", 1)
+    link.sum_up()
+    link.add([settled("a")], ENDLESS)
+    link.sum_up(at_once=False)
+    assert link.has_unsummed
+    monkeypatch.setattr(sums, "_QUIET_SECONDS", 0.0)
+    link.sum_up(at_once=False)
+    assert not link.has_unsummed
+    link.close()
