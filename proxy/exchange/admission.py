@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Mapping
+from math import floor
 
 from msgspec.structs import replace
 
 from proxy.errors import PolicyError
+from proxy.exchange.attempt import tokens_used
 from proxy.exchange.held import Accounting, Held
 from proxy.exchange.hold_terms import HoldTerms, terms_for
 from proxy.exchange.job import Job
@@ -71,7 +73,7 @@ class Admission:
             self.places.leave(job)
         if (limits := job.limits) is not None:
             job.limits = None
-            limits.give_back(job.likely_tokens, job.record.tokens_used(), time.monotonic_ns())
+            limits.give_back(job.likely_tokens, tokens_used(job.record), time.monotonic_ns())
 
     def check_listed(self, scopes: tuple[str, ...], provider: Provider, plan: Plan) -> None:
         """Raise `ModelNotFound` where a call to the plan's first target would be refused because no list has its name."""
@@ -260,7 +262,7 @@ class Admission:
             charges += self._take_in_shadow(job, terms, identity, now)
         begins = (
             identity,
-            int(now * 1000),
+            floor(now * 1000),
             record.request_id,
             number,
         )  # its fields in their order, which is quicker than by name

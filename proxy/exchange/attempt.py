@@ -275,6 +275,13 @@ def end(outcome: Reply | Failure, record: Record) -> None:
     outcome.close()
 
 
+def tokens_used(record: Record) -> int | None:
+    """What a call counts against limits on tokens: None where it was sent, and nobody knows."""
+    if (usage := record.usage) is not None:
+        return usage.input_tokens + usage.output_tokens
+    return None if record.calls else 0
+
+
 def _note_trouble(reply: Reply, record: Record) -> None:
     """What the log says of a reply that may have gone wrong, which the ledger says as well."""
     findings = reply.findings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from math import floor
 from typing import Protocol
 
 from msgspec import Struct
@@ -177,7 +178,7 @@ class Client(Struct, eq=False):
         if not self.keeps or self.is_http_1_0 or self.connection.is_last:
             lines += self._connection_line()
         if self.method != "HEAD" and status not in WITHOUT_BODY:
-            data = whole_reply(status, lines, body, int(time.time()))
+            data = whole_reply(status, lines, body, floor(time.time()))
         else:
             lines += b"" if status in WITHOUT_BODY else b"Content-Length: %d\r\n" % len(body)
             data = reply_head(status, lines, int(time.time()))

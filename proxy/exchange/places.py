@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 
 from proxy.errors import NoHealthyUpstream
+from proxy.exchange.attempt import tokens_used
 from proxy.exchange.job import Job
 from proxy.policy.limits.limiter import Denied, Limiter
 from proxy.policy.money.budgets import Limit, provider_scope
@@ -48,7 +49,7 @@ class Places:
         (limits, tokens, calls_before), record = job.place, job.record
         job.place = None
         if record.calls > calls_before:
-            limits.give_back(tokens, record.tokens_used(), time.monotonic_ns())
+            limits.give_back(tokens, tokens_used(record), time.monotonic_ns())
         else:
             limits.leave()
             limits.withdraw(tokens, time.monotonic_ns())

@@ -169,12 +169,6 @@ class Record(Struct, eq=False):
         """What the attempt under way has come to."""
         return self.held.so_far_pusd(self.findings) if self.held is not None and self.findings is not None else 0
 
-    def tokens_used(self) -> int | None:
-        """What the call counts against limits on tokens: None where it was sent, and nobody knows."""
-        if (usage := self.usage) is not None:
-            return usage.input_tokens + usage.output_tokens
-        return None if self.calls else 0
-
     def pass_shadow(self, code: str, entry: str) -> None:
         """A budget or limit in shadow, by its id, would have refused the call with this code; they stand in the order of codes."""
         self.shadow_rejections = tuple(sorted({*self.shadow_rejections, f"{code} by {entry}"}))

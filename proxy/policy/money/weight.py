@@ -180,7 +180,7 @@ def _weigh_texts(call: Call, messages: Text | None, requested: Requested) -> Wei
 def likely_tokens_of(body: bytes, messages: Text | None, requested: Requested) -> int | None:
     """What a body likely comes to, whose `messages` are texts and nothing else, and which `requested` for no more; None where they
     are more."""
-    if messages is None or not _are_texts(messages) or not is_utf_8(body):
+    if messages is None or not _are_texts(messages) or not (body.isascii() or is_utf_8(body)):
         return None
     return -(-(len(body) + requested.tools_tokens) * 2 // 7) + (requested.maximum or 0)
 
