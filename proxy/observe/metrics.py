@@ -150,15 +150,17 @@ class Metrics:
 
     def _count(self, alike: Alike) -> None:
         """Calls that differ in their times and tokens only."""
-        meter, same, callers = alike.meter, alike.calls, alike.meter.callers
+        meter, same, whose, callers = alike.meter, alike.calls, alike.whose, alike.meter.callers
         if not callers:
             self._uncounted.append(meter)
         before = len(callers)
-        if len(same) < _MANY:
-            for whose in alike.whose:
-                callers[whose] += 1
+        if whose.count(whose[0]) == len(whose):
+            callers[whose[0]] += len(whose)
+        elif len(same) < _MANY:
+            for one in whose:
+                callers[one] += 1
         else:
-            callers.update(alike.whose)
+            callers.update(whose)
         meter.duration.observe(*[each.total_seconds for each in same])
         self.uncounted += len(callers) - before
         for attempts, times in meter.attempts:

@@ -19,7 +19,7 @@ from proxy.stores.database import marks
 from proxy.stores.histogram import histogram_of, read, text_of
 from proxy.stores.records import MOST_INT, Corrected, Record, Refused, Row, Settled, Voided
 from proxy.stores.statements import no_pause, paused
-from proxy.stores.tally import COUNTERS, add_row, counts_of
+from proxy.stores.tally import COUNTERS, add_alike, add_row, counts_of
 
 CUBES: tuple[tuple[str, ...], ...] = (
     NAMES,
@@ -59,17 +59,19 @@ class Sums:
         if not first.provider and first.source != "cached":
             counts[-1] += sign * sum([row.times for row in rows])
             return
-        for row in rows:
-            if sign > 0:
-                add_row(counts, row)
-            else:
+        if sign < 0:
+            for row in rows:
                 counts[: len(COUNTERS)] = map(minus, counts, counts_of(row))
+        elif len(rows) == 1:  # as of most places where many keys or models are called
+            add_row(counts, first)
+        else:
+            add_alike(counts, rows)
         if first.source == "cached":
             return
         if first.error is not None or not 200 <= first.status < 400:
             counts[-2] += 0 if first.status == _CLIENT_LEFT else sign * len(rows)
             return
-        if len(rows) == 1:  # as of most places where many keys or models are called
+        if len(rows) == 1:
             total = histogram_of(first.total_ms)
             self.total += total if sign > 0 else -total
             if first.first_token_ms is not None:

@@ -46,7 +46,7 @@ def may_wait(budget: str) -> bool:
 
 def leave(driver: sqlite3.Connection, totals: Totals, but: Container[str]) -> None:
     """Let them wait, where they are many; `but` for these budgets."""
-    at_once = {charge: amount for charge, amount in totals.items() if not may_wait(charge[0]) or charge[0] in but}
+    at_once = {one: amount for one, amount in totals.items() if OF in one[0] or one[0] in but}  # as `may_wait` has it
     waiting = {charge: amount for charge, amount in totals.items() if charge not in at_once} if at_once else totals
     if len(waiting) <= _FEW or not _are_usual(waiting):
         keep(driver, totals)

@@ -280,3 +280,25 @@ def test_of_sessions_only_those_of_the_tenants_asked_for_count_against_what_is_a
     for by in ("session", "flag"):
         question = AnalyticsQuestion((by,), UTC, "minute", tenants=("acme",))  # type: ignore[arg-type]
         assert Files(tmp_path).analytics(question).total["calls"] == (1 if by == "session" else 0)
+
+
+@pytest.mark.parametrize("many", [1, 2, 3, 4, 50])
+@pytest.mark.parametrize(
+    "shared",
+    [{}, {"counts_call": False}, {"source": "none"}, {"source": "cached", "saved_pusd": 7}, {"saved_pusd": 3}],
+)
+def test_rows_that_are_alike_add_up_to_what_each_adds(many: int, shared: dict[str, Any]) -> None:
+    numbers = (
+        "input_tokens",
+        "output_tokens",
+        "cached_input_tokens",
+        "cache_write_tokens",
+        "reasoning_tokens",
+        "cost_pusd",
+    )
+    rows = [row(f"a{n}", **{name: n * place for place, name in enumerate(numbers, 1)}, **shared) for n in range(many)]
+    together, each = rollups.Sums(), rollups.Sums()
+    together.add_rows(rows)
+    for one in rows:
+        each.add_row(one)
+    assert together.columns() == each.columns()
