@@ -182,7 +182,7 @@ def _small_aim(door: Door) -> Aim:
 
 
 def _stream_aim(door: Door) -> Aim:
-    return Aim(door.port, stream_request(door, 1, 0), b'"delta"')
+    return Aim(door.port, stream_request(door, 3, 5), b'"delta"')
 
 
 def _images(contender: Contender, bench: Bench) -> dict[str, float]:
