@@ -79,13 +79,15 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Read a reply, known as it is or by the parser; one that nobody asked for spoils the connection."""
         if (response := self.streaming) is not None:
-            beginning = BEGINNINGS[len(data)] if len(data) <= LARGEST_CHUNK else b""
+            beginning, sink = BEGINNINGS[len(data)] if len(data) <= LARGEST_CHUNK else b"", response.sink
             if beginning:
-                if (sink := response.sink) is not None and sink.chunk(data, beginning):
+                if sink is not None and sink.chunk(data, beginning):
                     return
                 if data.startswith(beginning) and data.endswith(END):
                     self._read(data[len(beginning) : -2], is_chunk=True)
                     return
+            if sink is not None and sink.chunks(data):
+                return
         if not self.method or self._unsent:
             self.abort()
             return
@@ -103,9 +105,7 @@ class Connection(asyncio.Protocol):
 
     def _read(self, data: bytes, *, is_first: bool = False, is_chunk: bool = False) -> None:
         """Have it parsed, or past the parser what a chunk holds, all of it."""
-        parsing = self._parsing
-        if parsing is None:
-            parsing = self._parsing = Parsing(self)
+        parsing = self._parsing = self._parsing or Parsing(self)
         parsing.has_news = False
         if is_chunk:
             parsing.on_body(data)

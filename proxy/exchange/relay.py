@@ -14,6 +14,7 @@ from proxy.exchange.off_loop import LARGE
 from proxy.exchange.record import Record
 from proxy.exchange.reply import Reply
 from proxy.exchange.stepper import Timeout
+from proxy.wire.chunks import parted
 from proxy.wire.endpoints import DRAWING
 from proxy.wire.first_token import has_first_token
 
@@ -144,6 +145,18 @@ class _Passing:
         if self._heard_at is not now:
             self._heard_at = self._client.spoke = now
             self._timeout.heard()
+        return True
+
+    def chunks(self, data: bytes) -> bool:
+        """Whether they were nothing but chunks with such a piece each."""
+        pieces = [self._alike.tokens_in_chunk(*chunk) for chunk in parted(data)]
+        counted = self._findings.counted_output + sum(pieces)
+        if not pieces or not all(pieces) or counted >= self._before_tokens or not self._send(data):
+            return False
+        self._findings.events += len(pieces)
+        self._findings.counted_output = counted
+        self._client.spoke = self._deadlines.now
+        self._timeout.heard()
         return True
 
     def body(self, data: bytes) -> bool:

@@ -54,6 +54,9 @@ class Sink(Protocol):
     def chunk(self, data: bytes, beginning: bytes) -> bool:
         """Whether it takes these bytes, framing and all: they are one chunk where they begin so, and end as one does."""
 
+    def chunks(self, data: bytes) -> bool:
+        """The same of several, one behind the other, or what else it may be."""
+
 
 @often_set
 class Response(Struct, eq=False):

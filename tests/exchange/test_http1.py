@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from proxy.exchange.http1 import JOIN_BELOW_BYTES, Connection
 from proxy.exchange.response import HIGH_WATER_BYTES, Broken, NotHttp, Response
 from proxy.stores.failures import JournalUnwritable
+from proxy.wire.chunks import parted
 from proxy.wire.reply_head import KnownHeads
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-A: 1\r\n\r\n"
@@ -275,11 +276,11 @@ async def test_a_fast_provider_waits_for_a_slow_reader() -> None:
 
 
 class Taking:
-    """A sink that takes all but what it is not to; `chunks` of what it took came framing and all."""
+    """A sink that takes all but what it is not to; `count` of what it took came framing and all."""
 
     def __init__(self, *odd: bytes) -> None:
         self.taken: list[bytes] = []
-        self.chunks = 0
+        self.count = 0
         self._odd = odd
 
     def body(self, data: bytes) -> bool:
@@ -291,8 +292,13 @@ class Taking:
     def chunk(self, data: bytes, beginning: bytes) -> bool:
         is_one = data.startswith(beginning) and data.endswith(b"\r\n")
         taken = is_one and self.body(data[len(beginning) : -2])
-        self.chunks += taken
+        self.count += taken
         return taken
+
+    def chunks(self, data: bytes) -> bool:
+        found = parted(data)
+        is_all = bool(found) and all(chunk[len(beginning) : -2] not in self._odd for chunk, beginning in found)
+        return is_all and all([self.chunk(*chunk) for chunk in found])
 
 
 async def test_what_comes_behind_bytes_that_the_sink_did_not_take_waits_behind_them() -> None:
@@ -304,7 +310,7 @@ async def test_what_comes_behind_bytes_that_the_sink_did_not_take_waits_behind_t
     assert (sink.taken, await response.read()) == ([b"one"], b"oddtwomid")
     response.sink = sink
     await asked.hear(b"4\r\nfour\r\n")
-    assert (sink.taken, sink.chunks) == ([b"one", b"four"], 1)
+    assert (sink.taken, sink.count) == ([b"one", b"four"], 1)
     response.close()
 
 
@@ -313,7 +319,15 @@ async def test_a_chunk_in_a_read_of_its_own_is_shown_framing_and_all_where_one_e
     await asked.hear(CHUNKED)
     (await asked.head).sink = sink
     await asked.hear(b"1\r\na\r\n", b"1\r\nb\r\n", b"2\r\nc", b"c\r\n", b"1\r\nd\r\n", b"01\r\ne\r\n")
-    assert (sink.taken, sink.chunks) == ([b"a", b"b", b"c", b"c", b"d", b"e"], 2)
+    assert (sink.taken, sink.count) == ([b"a", b"b", b"c", b"c", b"d", b"e"], 2)
+
+
+async def test_chunks_in_one_read_are_shown_framing_and_all_where_nothing_else_is_there() -> None:
+    asked, sink = Asked(), Taking()
+    await asked.hear(CHUNKED)
+    (await asked.head).sink = sink
+    await asked.hear(b"1\r\na\r\n", b"1\r\nb\r\n2\r\nbb\r\n", b"1\r\nc\r\n1\r\n", b"d\r\n", b"1\r\ne\r\n1\r\nf\r\n")
+    assert (sink.taken, sink.count) == ([b"a", b"b", b"bb", b"c", b"d", b"e", b"f"], 4)
 
 
 CHUNK_SIZES = st.sampled_from(["{:x}", "{:X}", "0{:x}", "{:x};a", '{:x};a="b c"'])

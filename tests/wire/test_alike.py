@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.wire.alike import Alike
-from proxy.wire.chunks import BEGINNINGS, LARGEST_CHUNK
+from proxy.wire.chunks import BEGINNINGS, LARGEST_CHUNK, parted
 from proxy.wire.counting import tokens_in
 from proxy.wire.findings import Findings
 from proxy.wire.reader import StreamReader
@@ -170,3 +170,32 @@ def test_not_in_the_middle_of_an_event() -> None:
     assert reader.knows
     reader.feed(b"data: {")
     assert not reader.knows
+
+
+ONE, TWO = framed(b"one")[0], framed(b"a" * 300)[0]
+
+
+@pytest.mark.parametrize(
+    ("data", "sizes"),
+    [
+        (ONE, [3]),
+        (ONE + TWO + ONE, [3, 300, 3]),
+        (b"", []),
+        (ONE + b"0\r\n\r\n", []),
+        (ONE[:-1], []),
+        (ONE + TWO[:-3], []),
+        (ONE + b"03\r\none\r\n", []),
+        (ONE + b"+3\r\none\r\n", []),
+        (ONE + b"C\r\n" + b"a" * 12 + b"\r\n", []),
+        (ONE + b"3;a\r\none\r\n", []),
+        (ONE + b"3\none\n", []),
+        (ONE + b"3\r\nones\r\n", []),
+        (ONE + b"-1\r\n\r\n", []),
+        (ONE + b"3", []),
+        (ONE + b"ffffffffffffffff\r\none\r\n", []),
+    ],
+)
+def test_chunks_in_one_read_are_parted_where_all_are_plain(data: bytes, sizes: list[int]) -> None:
+    found = parted(data)
+    assert [len(chunk) - len(beginning) - 2 for chunk, beginning in found] == sizes
+    assert b"".join(chunk for chunk, _ in found) == (data if sizes else b"")
