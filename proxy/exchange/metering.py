@@ -22,6 +22,7 @@ from proxy.stores.records import Row
 
 log = structlog.get_logger()
 _MOST, _LONGEST_SECONDS = 20_000, 30.0  # what waits to be counted, and while calls go on, how long
+_QUIET_SECONDS = 2.0  # in which nothing comes: then nothing waits
 _MOST_CALLS, _FEW = 20_000, 8  # that wait, as fewer than so many of their kind ended together
 
 
@@ -47,7 +48,7 @@ class Metering:
         self._metrics = metrics
         self._spent: dict[tuple[str, ...], list[int]] = {}  # pusd and tokens, and of whom
         self._waiting: list[_Waits] = []
-        self._count_at = 0.0
+        self._count_at = self._quiet_at = 0.0
 
     def costs(self, settled: list[Booked]) -> None:
         """To their sums, by what the metrics tell them apart by; and tell what is odd about their figures."""
@@ -87,9 +88,11 @@ class Metering:
         self._metrics.finished_alike(map(self._metered, at_once))
 
     def count_some(self, *, is_idle: bool) -> None:
-        """Have the metrics count what has waited long enough, or is too much; all of it where nothing else comes."""
-        waiting = len(self._spent) + self._metrics.uncounted
-        if is_idle or waiting > _MOST or time.monotonic() >= self._count_at:
+        """Have the metrics count what has waited long enough, or is too much; all of it where nothing else comes for a while."""
+        now, waiting = time.monotonic(), len(self._spent) + self._metrics.uncounted
+        if not is_idle:
+            self._quiet_at = now + _QUIET_SECONDS
+        if waiting > _MOST or now >= min(self._count_at, self._quiet_at):
             self.count_all()
         elif len(self._waiting) >= _MOST_CALLS:
             self._count_waiting()
