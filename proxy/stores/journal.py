@@ -35,7 +35,7 @@ _MOST_SEGMENT = 4 * 2**20  # a start reads them all, which are one or two
 _MOST_RESERVE = 2**20
 _SHARE = 8  # of max_bytes: what one segment, and the reserve, may take at most
 _SYNC_PAUSE_SECONDS = 1.0
-_MOST_FRAME = 4096  # a larger one may stand shortened in its segment
+_USUAL_FRAME, _MOST_FRAME = 512, 4096  # a larger one may stand shortened in its segment
 _ENDINGS = frozenset({Begun, Settled, Corrected, Voided})  # asked of every record: a union takes its time
 
 
@@ -139,14 +139,16 @@ class Journal:
         await self._syncer.durable(position)
 
     def retry(self) -> bool:
-        """Write what waits in memory and take the reserve again; True when all is well."""
+        """Write what waits in memory and take the reserve again; True when all is well, which where neither is to be done is tried."""
         with self._lock:
             try:
                 self._prepare()
+                if self.failure:
+                    self._writer.check_room(_USUAL_FRAME)
+                    self._reserve.probe()
+                self.failure = ""
             except OSError as error:
                 self._failed(error)
-            else:
-                self.failure = ""
         return self.healthy
 
     def newest(self, after: Position) -> tuple[Position, list[Record] | None]:
@@ -159,8 +161,7 @@ class Journal:
     def forget(self, position: Position) -> None:
         """Remove the segments before `position`: the ledger has them, on disk."""
         with self._lock:
-            before = min(position.segment, self._writer.segment)
-            done = [number for number in self._writer.segments if number < before]
+            done = [number for number in self._writer.segments if number < min(position.segment, self._writer.segment)]
             copied = self._carry(done)
             end = self._writer.end
         if copied is None or (copied and not self._syncer.sync(end)):
@@ -185,8 +186,7 @@ class Journal:
                 return False
             for number in gone:
                 self._writer.drop(number)
-            self._reserve.whole = False
-            self._sync_again_at, self._is_wary = 0.0, True
+            self._reserve.whole, self._sync_again_at, self._is_wary = False, 0.0, True
             return True
 
     def leave_segment(self, number: int) -> None:

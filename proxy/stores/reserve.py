@@ -10,6 +10,7 @@ from pathlib import Path
 from proxy.stores.records import Record
 
 _MOST_BACKLOG = 8 * 2**20
+_PROBE_BYTES = 4096  # a block, so that it is not in one that is taken already
 
 
 class Reserve:
@@ -34,6 +35,15 @@ class Reserve:
         finally:
             os.close(fd)
         self.whole = True
+
+    def probe(self) -> None:
+        """Find out whether the disk takes anything beside what is taken. Raises OSError where it does not."""
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            _allocate(fd, self.size_bytes + _PROBE_BYTES)
+        finally:
+            os.ftruncate(fd, self.size_bytes)
+            os.close(fd)
 
     def release(self) -> None:
         """Give the space back; a disk that refuses even that has nothing to give."""

@@ -95,9 +95,8 @@ class SegmentWriter:
 
     def put_with_care(self, frame: bytes, most_bytes: int | None = None) -> None:
         """The same with that look: whether all segments take no more than `most_bytes`, or the usual. Raises OSError."""
-        length, most = len(frame), self._rules.usual_bytes if most_bytes is None else most_bytes
-        if self.size_bytes + length > most:
-            raise OverLimit
+        length = len(frame)
+        self.check_room(length, most_bytes)
         if self._fd < 0 or (self.offset and self.offset + length > self._rules.segment_bytes):
             self._next_segment()
         else:
@@ -106,6 +105,11 @@ class SegmentWriter:
         self._room = max(room, self.offset + length)
         if not self.put(frame):
             raise self._trouble
+
+    def check_room(self, length: int, most_bytes: int | None = None) -> None:
+        """Raise `OverLimit` where so much more would be more than `most_bytes`, or the usual."""
+        if self.size_bytes + length > (self._rules.usual_bytes if most_bytes is None else most_bytes):
+            raise OverLimit
 
     def leave(self, number: int) -> bool:
         """Go on in a new segment; False if `number` is not the one being written."""

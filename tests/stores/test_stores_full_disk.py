@@ -45,6 +45,29 @@ def test_a_full_disk_refuses_holds_takes_settlements_from_its_reserve_and_heals(
     journal.close()
 
 
+def test_a_disk_is_not_well_because_nothing_waits_for_it(disk: Path) -> None:
+    journal = opened(disk / "j", max_bytes=SMALL)
+    journal.append(hold("a"))
+    filler = take_all_space(disk)
+    with pytest.raises(JournalUnwritable, match="ENOSPC"):
+        for count in range(100):
+            journal.append(hold(f"h{count}"))
+    assert not journal.retry() and journal.failure == "ENOSPC"
+    filler.unlink()
+    assert journal.retry() and journal.healthy
+    assert (disk / "j" / "reserve").stat().st_size == SMALL // 8
+    journal.close()
+
+
+def test_a_journal_that_has_taken_all_it_may_is_not_well_before_segments_go(tmp_path: Path) -> None:
+    journal = opened(tmp_path / "j", max_bytes=SMALL)
+    with pytest.raises(JournalUnwritable, match="max_bytes"):
+        for count in range(10_000):
+            journal.append(hold(f"h{count}"))
+    assert not journal.retry() and journal.failure == "max_bytes"
+    journal.close()
+
+
 def test_when_the_reserve_is_used_up_too_settlements_wait_in_memory(disk: Path) -> None:
     journal = opened(disk / "j", max_bytes=SMALL)
     journal.append(hold("a"))
