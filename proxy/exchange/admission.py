@@ -260,12 +260,8 @@ class Admission:
                 self._tell_limits(job, limits)
         if terms.tells_more:
             charges += self._take_in_shadow(job, terms, identity, now)
-        begins = (
-            identity,
-            floor(now * 1000),
-            record.request_id,
-            number,
-        )  # its fields in their order, which is quicker than by name
+        # its fields in their order, which is quicker than by name
+        begins = identity, floor(now * 1000), record.request_id, number
         hold = Hold(*(begins + terms.named + (terms.streams, amount, charges) + terms.hold_marks))
         held = Held(terms, hold, job, accounting.waits, maximum)
         if terms.token_pusd and amount and charges:

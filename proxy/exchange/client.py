@@ -172,16 +172,16 @@ class Client(Struct, eq=False):
         """Send a reply in hand, with its headers or their lines: one write, with its length."""
         if self._is_watched:
             self.deadlines.forget(self)
-        record, self.started = self.record, True
+        record, self.started, now = self.record, True, floor(time.time())
         record.status, record.times.first_byte_at = status, time.monotonic()
         lines = headers if isinstance(headers, bytes) else lines_of(headers)
         if not self.keeps or self.is_http_1_0 or self.connection.is_last:
             lines += self._connection_line()
         if self.method != "HEAD" and status not in WITHOUT_BODY:
-            data = whole_reply(status, lines, body, floor(time.time()))
+            data = whole_reply(status, lines, body, now)
         else:
             lines += b"" if status in WITHOUT_BODY else b"Content-Length: %d\r\n" % len(body)
-            data = reply_head(status, lines, int(time.time()))
+            data = reply_head(status, lines, now)
         self.gone = not self.connection.send(data)
         if self.gone and self.kept is not None:
             self.kept.write(body)

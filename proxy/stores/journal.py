@@ -35,7 +35,7 @@ _MOST_SEGMENT = 4 * 2**20  # a start reads them all, which are one or two
 _MOST_RESERVE = 2**20
 _SHARE = 8  # of max_bytes: what one segment, and the reserve, may take at most
 _SYNC_PAUSE_SECONDS = 1.0
-_USUAL_FRAME, _MOST_FRAME = 512, 4096  # a larger one may stand shortened in its segment
+_USUAL_FRAME, _MOST_FRAME = 512, 4096  # one larger than the latter may stand shortened in its segment
 _ENDINGS = frozenset({Begun, Settled, Corrected, Voided})  # asked of every record: a union takes its time
 
 
@@ -161,9 +161,9 @@ class Journal:
     def forget(self, position: Position) -> None:
         """Remove the segments before `position`: the ledger has them, on disk."""
         with self._lock:
-            done = [number for number in self._writer.segments if number < min(position.segment, self._writer.segment)]
-            copied = self._carry(done)
-            end = self._writer.end
+            before = min(position.segment, self._writer.segment)
+            done = [number for number in self._writer.segments if number < before]
+            copied, end = self._carry(done), self._writer.end
         if copied is None or (copied and not self._syncer.sync(end)):
             return
         for number in done:

@@ -37,13 +37,17 @@ class Reserve:
         self.whole = True
 
     def probe(self) -> None:
-        """Find out whether the disk takes anything beside what is taken. Raises OSError where it does not."""
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Find out whether the disk takes anything beside what is taken. Raises OSError where it does not, or nothing is taken."""
         try:
-            _allocate(fd, self.size_bytes + _PROBE_BYTES)
-        finally:
-            os.ftruncate(fd, self.size_bytes)
-            os.close(fd)
+            file = self._path.open("r+b")
+        except FileNotFoundError:
+            self.whole = False
+            raise
+        with file:
+            try:
+                _allocate(file.fileno(), self.size_bytes + _PROBE_BYTES)
+            finally:
+                file.truncate(self.size_bytes)
 
     def release(self) -> None:
         """Give the space back; a disk that refuses even that has nothing to give."""

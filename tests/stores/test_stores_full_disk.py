@@ -59,6 +59,21 @@ def test_a_disk_is_not_well_because_nothing_waits_for_it(disk: Path) -> None:
     journal.close()
 
 
+def test_a_reserve_that_somebody_removed_is_taken_again_in_full(disk: Path) -> None:
+    journal, reserve = opened(disk / "j", max_bytes=SMALL), disk / "j" / "reserve"
+    journal.append(hold("a"))
+    filler = take_all_space(disk)
+    with pytest.raises(JournalUnwritable, match="ENOSPC"):
+        for count in range(100):
+            journal.append(hold(f"h{count}"))
+    reserve.unlink()
+    assert not journal.retry() and not reserve.exists()
+    filler.unlink()
+    assert journal.retry()
+    assert reserve.stat().st_blocks * 512 >= SMALL // 8
+    journal.close()
+
+
 def test_a_journal_that_has_taken_all_it_may_is_not_well_before_segments_go(tmp_path: Path) -> None:
     journal = opened(tmp_path / "j", max_bytes=SMALL)
     with pytest.raises(JournalUnwritable, match="max_bytes"):

@@ -27,6 +27,7 @@ from proxy.stores.opening import open_ledger
 from proxy.stores.queries import Files
 from proxy.stores.records import Adjusted, Corrected, Record, Refused, Row, Settled
 from proxy.stores.segments import Position
+from proxy.stores.tally import COUNTERS
 from proxy.stores.usage import UsageQuestion
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
@@ -288,14 +289,7 @@ def test_of_sessions_only_those_of_the_tenants_asked_for_count_against_what_is_a
     [{}, {"counts_call": False}, {"source": "none"}, {"source": "cached", "saved_pusd": 7}, {"saved_pusd": 3}],
 )
 def test_rows_that_are_alike_add_up_to_what_each_adds(many: int, shared: dict[str, Any]) -> None:
-    numbers = (
-        "input_tokens",
-        "output_tokens",
-        "cached_input_tokens",
-        "cache_write_tokens",
-        "reasoning_tokens",
-        "cost_pusd",
-    )
+    numbers = COUNTERS[2:-1]
     rows = [row(f"a{n}", **{name: n * place for place, name in enumerate(numbers, 1)}, **shared) for n in range(many)]
     together, each = rollups.Sums(), rollups.Sums()
     together.add_rows(rows)
