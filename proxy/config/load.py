@@ -20,7 +20,7 @@ from proxy.config.locate import read_text
 from proxy.config.models import Config
 from proxy.config.problems import ConfigProblems, Problem
 from proxy.config.problems import Path as Place
-from proxy.config.secrets import Filled, fill_in, read_key_file, unreadable_authorities
+from proxy.config.secrets import Filled, fill_in, is_whole_bundle, read_key_file, unreadable_authorities
 from proxy.config.sentences import shape_problems
 from proxy.config.stored import Entry, Layers, lay_over
 from proxy.policy.tenants import SECRET_HEADERS
@@ -149,7 +149,7 @@ def _ca_files(document: Document, filled: Filled, file: Path | None, env: Mappin
 def _lost_authorities(env: Mapping[str, str]) -> Iterator[str]:
     """What is wrong with SSL_CERT_FILE, which whoever has no `ca_file:` is held against."""
     named = env.get("SSL_CERT_FILE")
-    if named and (why := unreadable_authorities(Path(named))):
+    if named and not is_whole_bundle(Path(named)) and (why := unreadable_authorities(Path(named))):
         yield f"SSL_CERT_FILE is {named}: {why}; TLS to every provider without a `ca_file:` will fail"
 
 

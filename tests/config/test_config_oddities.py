@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -96,3 +98,22 @@ def test_authorities_that_cannot_be_believed_are_a_warning_that_names_the_variab
     (said,) = load_text("providers: {mock: }", None, {"SSL_CERT_FILE": place}).settings.warnings
     assert said.startswith(f"SSL_CERT_FILE is {place}: ") and why in said
     assert load_text("providers: {mock: }", None, {"SSL_CERT_FILE": ""}).settings.warnings == ()
+
+
+def test_a_bundle_of_authorities_one_of_which_is_cut_is_told(tmp_path: Path) -> None:
+    assert shutil.which("openssl"), "openssl is not on the PATH; install the Debian package `openssl`"
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=x -keyout key -out cert"
+    subprocess.run(command.split(), cwd=tmp_path, check=True, capture_output=True)
+    certificate = (tmp_path / "cert").read_text()
+    lines = certificate.splitlines(keepends=True)
+    bundle = tmp_path / "bundle.pem"
+
+    def said() -> tuple[str, ...]:
+        return load_text("providers: {mock: }", None, {"SSL_CERT_FILE": str(bundle)}).settings.warnings
+
+    for whole in (certificate * 3, f"of whom\n{certificate}", certificate.replace("\n", "\r\n"), certificate.rstrip()):
+        bundle.write_text(whole)
+        assert said() == ()
+    for cut in ("".join(lines[:5] + lines[-1:]), "".join(lines[:-2]), "".join(lines[:3] + lines[4:])):
+        bundle.write_text(certificate + cut)
+        assert "no PEM certificates" in said()[0]
