@@ -8,7 +8,8 @@ from pydantic import Field, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from proxy.config.fields import Flag, Seconds, Section, Size
+from proxy.config.fields import Flag, Seconds, Size
+from proxy.config.section import Section
 
 
 class CacheSection(Section):

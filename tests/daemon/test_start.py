@@ -111,3 +111,14 @@ def test_what_was_left_out_of_the_imports_is_there_again_afterwards() -> None:
         "assert dict(os.environ) == before"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0
+
+
+def test_only_what_reads_sections_that_a_configuration_has_is_made() -> None:
+    code = (
+        "from proxy.config.load import load_text; from proxy.config.section import Section;"
+        "load_text('providers: {mock: {}}\\nmodels: {m: mock/echo}\\nlog: {level: info}', None, {});"
+        "every = lambda kind: {kind}.union(*map(every, kind.__subclasses__()));"
+        "print(*sorted(kind.__name__ for kind in every(Section) - {Section} if kind.__pydantic_complete__))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True, capture_output=True, text=True)
+    assert told.stdout.split() == ["Config", "LogSection", "ModelSection", "ProviderSection"]
