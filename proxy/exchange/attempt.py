@@ -232,7 +232,7 @@ def lines_for(reply: Reply, job: Job, credits: Credits | None) -> bytes:
     identity = told.get("x-request-id")
     own = f"x-request-id: {name}\r\n" if identity is None else ""
     identity = identity or told.get("request-id")
-    record.upstream_request_id = safe(identity) if identity else reply.generation_id
+    record.upstream_request_id = safe(identity) if identity else reply.generation_id()
     other = other_headers(record, reply.first_byte_at, is_whole=reply.whole)
     if record.use_case:
         other.append(("x-tollkeeper-use-case", safe(record.use_case)))

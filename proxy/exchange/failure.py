@@ -24,7 +24,6 @@ class Failure:
     findings = None
     complete = whole = is_good = False
     came_as_events = None
-    generation_id = None
     first_byte_at = None
     first = b""
     pictures = 0
@@ -36,6 +35,9 @@ class Failure:
         self.settler: Held | Watcher | None = None
         self.provider: Provider | None = None
         self.broken_by: ProxyError | None = None
+
+    def generation_id(self) -> None:
+        """Nobody told one."""
 
     def verdict(self) -> tuple[str, str | None]:
         """As a reply has it."""

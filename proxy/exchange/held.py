@@ -169,7 +169,7 @@ class Held(Struct, eq=False):
     def begun(self, outcome: Reply | Failure) -> None:
         """The first byte came; after a crash the cost can be asked for, or the response waited for."""
         response_id = running_on(self, outcome)
-        generation_id = response_id or outcome.generation_id
+        generation_id = response_id or outcome.generation_id()
         if generation_id is None or self._begun or self.is_closed:
             return
         self._begun = True
@@ -255,7 +255,7 @@ class Held(Struct, eq=False):
             cost_pusd, hold.amount_pusd, source,
             None if outcome.first_byte_at is None else floor((outcome.first_byte_at - began) * 1000 + 0.5),
             floor((time.monotonic() - began) * 1000 + 0.5),
-            outcome.generation_id, ", ".join(record.adjusted) if record.adjusted else "", hold.attempt == 1, 1,
+            outcome.generation_id(), ", ".join(record.adjusted) if record.adjusted else "", hold.attempt == 1, 1,
             None if times.first_token_at is None else floor((times.first_token_at - began) * 1000 + 0.5),
             floor(times.waited_seconds * 1000 + 0.5) if times.waited_seconds else 0,
             floor((times.sent_at - began) * 1000 + 0.5),

@@ -19,7 +19,7 @@ from proxy.exchange.stepper import Outbox, Signal
 from proxy.stores.failures import JournalUnwritable
 from proxy.wire.chunks import BEGINNINGS, END, LARGEST_CHUNK
 from proxy.wire.outgoing import Pieces
-from proxy.wire.reply_head import KnownHeads, ReplyHead
+from proxy.wire.reply_head import LENGTH_LINES, KnownHeads, ReplyHead, length_line
 
 # A connection closed so soon after a request went out was about to be closed when it did.
 STALE_SECONDS = 1.0
@@ -57,17 +57,15 @@ class Connection(asyncio.Protocol):
         self._due: Due | None = None
         self._transport: asyncio.Transport
         self._parsing: Parsing | None = None  # it reads one reply after the other
-        self._paused_reading = False
-        self._is_fresh = False  # nothing has come of a reply that may come in one piece
+        self._paused_reading = self._is_fresh = False  # nothing has come of a reply that may come in one piece
         self.method = ""  # of the request under way
         self.response: Response | None = None
         self.streaming: Response | None = None
         self.whole: tuple[ReplyHead, bytes] | None = None
         self.news = Signal(self._loop)
-        self._may_write = True
+        self._may_write = self.lost = True  # or not there yet
         self.peek: Callable[[int], object] = _lost  # until it is free for the first time
         self._sent_at, self.idle_since, self._free_since_turn = 0.0, 0.0, -1
-        self.lost = True  # or not there yet
         self.free: list[Connection] | None = None
         self.heads = KnownHeads()
 
@@ -92,9 +90,11 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         if is_first := self._is_fresh:
-            self._is_fresh = False
-            if (head := self.heads.of(data)) is not None:
-                body = data[head.size :]
+            self._is_fresh, heads = False, self.heads
+            body = data.removeprefix(heads.begins)
+            head = heads.last if len(body) == heads.body_size and body is not data else heads.of(data)
+            if head is not None:
+                body = data[head.size :] if body is data else body
                 if head.kind == "json" and head.status < 300 and body[:1] == b"{" and len(body) <= LARGE:
                     self.whole = head, body
                 else:
@@ -169,12 +169,12 @@ class Connection(asyncio.Protocol):
         size = 0
         for piece in pieces:
             size += len(piece)
-        framing = b"Content-Length: %d\r\n\r\n" % size if size or method in _WITH_LENGTH else b"\r\n"
+        length = b"" if not size and method not in _WITH_LENGTH else LENGTH_LINES.get(size) or length_line(size)
         if is_small := size < JOIN_BELOW_BYTES:
-            self._unsent, rest = b"".join([head, framing, *pieces]), []
+            self._unsent, rest = b"".join((head, length, b"\r\n", *pieces)), []
         else:
             joined = int(len(pieces[0]) < JOIN_BELOW_BYTES)
-            self._unsent, rest = b"".join([head, framing, *pieces[:joined]]), pieces[joined:]
+            self._unsent, rest = b"".join((head, length, b"\r\n", *pieces[:joined])), pieces[joined:]
         self.method, self._due, self._is_fresh = method, due, is_small and method != "HEAD"
         self.response = self.whole = None
         self._sent_at = self._loop.time()

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 def reckoned(held: Held, outcome: Reply | Failure, provider: Provider) -> Settlement | None:
     """What it came to, as far as that can be told; None where that is not certain, and the provider is asked."""
-    ending, asked = _ending(held, outcome), outcome.generation_id
+    ending, asked = _ending(held, outcome), outcome.generation_id()
     settlement = settle(ending, _prices_of(held, outcome.findings), held.hold.amount_pusd)
     if asked is None or not is_worth_asking(settlement, ending) or not Lookups.possible(provider):
         return settlement

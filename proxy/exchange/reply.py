@@ -87,11 +87,12 @@ class Reply(Struct, eq=False):
         """The same as lines, each with its end."""
         return (self.head.lines or self.head.block) if self._own_type is None else lines_of(self.headers)
 
-    @property
     def generation_id(self) -> str | None:
         """OpenRouter's id of this call: the header, else the body (wire.md 1.11)."""
-        told = self.head.fields.get("x-generation-id")
-        return safe(told) if told else self.findings.generation_id
+        fields = self.head.fields
+        if "x-generation-id" in fields and (told := fields["x-generation-id"]):
+            return safe(told)
+        return self.findings.generation_id
 
     @property
     def fields(self) -> dict[str, str]:
@@ -273,8 +274,9 @@ class Reply(Struct, eq=False):
         self._response.release()
 
 
-def whole_json(head: ReplyHead, body: bytes, provider: Provider, findings: Findings, off_loop: OffLoop) -> Reply:
+def whole_json(whole: tuple[ReplyHead, bytes], provider: Provider, findings: Findings, off_loop: OffLoop) -> Reply:
     """A reply of small JSON, all of which has just come."""
+    head, body = whole
     now, status = time.monotonic(), head.status
     findings.see_whole(body)
     is_good = status == 200 and findings.error is None
@@ -290,7 +292,7 @@ def reply_of(
         if response.ended and len(response.chunks) == 1 and status < 300 and len(response.chunks[0]) <= LARGE:
             body = response.chunks.pop()
             response.release()
-            return whole_json(head, body, provider, findings, off_loop)
+            return whole_json((head, body), provider, findings, off_loop)
         return Reply(head, response, provider, off_loop, findings, status, False, True, now)
     reader = StreamReader(findings, hide_usage=hides_usage)
     passing = Passing(reader, head.encoding) if not head.kind and 200 <= status < 300 else None

@@ -104,11 +104,11 @@ class Upstream:
                 await due.durable()
             if rest := connection.send(request.method, head, pieces, due):
                 await connection.upload(rest)
-            while connection.response is None and connection.whole is None:
+            while (whole := connection.whole) is None and connection.response is None:
                 await connection.news
-            if (whole := connection.whole) is not None:
+            if whole is not None:
                 connection.done()
-                return whole_json(whole[0], whole[1], provider, findings, self.off_loop)
+                return whole_json(whole, provider, findings, self.off_loop)
             response = connection.answered()
             if call.stream and response.head.kind != "events" and response.status < 300:
                 await _see_if_events(response, timeout)

@@ -13,14 +13,14 @@ import msgspec
 from msgspec import Struct
 
 
-class Pass(Struct, frozen=True):
+class Pass(Struct, frozen=True, gc=False):
     """One of several runs that a reply was made of, billed by itself; `model` None: the call's own."""
 
     model: str | None
     usage: Usage
 
 
-class Usage(Struct, frozen=True):
+class Usage(Struct, frozen=True, gc=False):
     """Token counts of one call. `input_tokens` includes cached, written, image and audio ones.
 
     `cache_write_1h_tokens` were written to be kept for an hour or longer.

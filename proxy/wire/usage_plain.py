@@ -21,7 +21,7 @@ _Count = Annotated[int, Meta(ge=0, le=_MOST_COUNT)]
 _Nothing = Literal[0] | None  # in a chat that is text
 
 
-class _Read(Struct, frozen=True, forbid_unknown_fields=True):
+class _Read(Struct, forbid_unknown_fields=True, gc=False):
     cached_tokens: _Count | None = None
     cache_write_tokens: _Count | None = None
     audio_tokens: _Nothing = None
@@ -29,7 +29,7 @@ class _Read(Struct, frozen=True, forbid_unknown_fields=True):
     image_tokens: _Nothing = None
 
 
-class _Written(Struct, frozen=True, forbid_unknown_fields=True):
+class _Written(Struct, forbid_unknown_fields=True, gc=False):
     reasoning_tokens: _Count | None = None
     audio_tokens: _Nothing = None
     image_tokens: _Nothing = None
@@ -38,43 +38,43 @@ class _Written(Struct, frozen=True, forbid_unknown_fields=True):
     rejected_prediction_tokens: _Count | None = None
 
 
-class _Plain(Struct, forbid_unknown_fields=True):
+class _Plain(Struct, forbid_unknown_fields=True, gc=False):
     prompt_tokens: Annotated[int, Meta(gt=0, le=_MOST_COUNT)]
     completion_tokens: Annotated[int, Meta(gt=0, le=_MOST_COUNT)]
     total_tokens: int
     cost: Any = None  # an int, or a Decimal as it is spelled, where it is plain
     is_byok: Literal[False] | None = None
-    cost_details: Raw = _NULL
     prompt_tokens_details: _Read | None = None
     completion_tokens_details: _Written | None = None
+    cost_details: Raw = _NULL
 
 
-class _Choice(Struct, forbid_unknown_fields=True):
+class _Choice(Struct, forbid_unknown_fields=True, gc=False):
     message: Raw  # of older completions it is a text, of events a delta
-    index: Raw = _NULL
-    finish_reason: Raw = _NULL
-    native_finish_reason: Raw = _NULL
+    finish_reason: Any = None  # a word or a number takes less than to keep it as it stands
+    native_finish_reason: Any = None
+    index: Any = None
     logprobs: Raw = _NULL
     content_filter_results: Raw = _NULL
 
 
-class PlainReply(Struct, forbid_unknown_fields=True):
+class PlainReply(Struct, forbid_unknown_fields=True, gc=False):
     """A chat in one piece that has nothing to say but its answer and its usage."""
 
     id: str
     model: str
     choices: Annotated[list[_Choice], Meta(min_length=1)]
     usage: _Plain
-    object: Raw = _NULL
-    created: Raw = _NULL
     provider: str | None = None
+    object: Any = None
+    created: Any = None
     service_tier: str | None = None
-    system_fingerprint: Raw = _NULL
+    system_fingerprint: Any = None
     prompt_filter_results: Raw = _NULL
 
 
 _UNREADABLE = msgspec.DecodeError, InvalidOperation, UnicodeDecodeError, RecursionError
-_LEAST_USD, _MOST_USD = Decimal(0), Decimal(1_000_000)
+_MOST_USD = Decimal(1_000_000)
 _plain = msgspec.json.Decoder(_Plain, float_hook=Decimal).decode
 _reply = msgspec.json.Decoder(PlainReply, float_hook=Decimal).decode
 
@@ -102,7 +102,10 @@ def _usage_of(plain: _Plain) -> Usage | None:
     read, written, cost = plain.prompt_tokens_details, plain.completion_tokens_details, plain.cost
     if plain.total_tokens != plain.prompt_tokens + plain.completion_tokens:
         return None
-    if cost is not None and not (type(cost) is Decimal and _LEAST_USD <= cost <= _MOST_USD):
+    if type(cost) is Decimal:
+        if cost.is_signed() or cost > _MOST_USD:
+            return None
+    elif cost is not None:
         if type(cost) is not int or not 0 <= cost <= _MOST_USD:
             return None
         cost = Decimal(cost)
