@@ -19,7 +19,7 @@ import msgspec
 
 from proxy.cli.apart import Apart
 from proxy.cli.chosen import Chosen
-from proxy.cli.lean_imports import import_lean
+from proxy.cli.lean_imports import import_daemon_lean, import_lean
 from proxy.policy.values import Settings
 
 if TYPE_CHECKING:
@@ -84,8 +84,7 @@ def _read(chosen: Chosen) -> tuple[Settings, Layers]:
     from proxy.stores import effective, keyset  # noqa: F401
 
     begun = Apart(chosen.read)
-    import proxy.app  # noqa: F401 - meanwhile
-
+    import_daemon_lean()  # meanwhile
     read = begun.result()
     if isinstance(read, ConfigProblems):
         end_with(read)

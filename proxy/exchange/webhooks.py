@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import importlib
 import random
 import socket
 import sqlite3
@@ -145,7 +146,7 @@ class Webhooks:
         """Send one message once, as that address wants it; the status of the answer. Raises `Undelivered`."""
         if isinstance(told, Hook):
             url, said = as_form(told.form, told.url.reveal(), body)
-            return await post(self._client(), told, url, (message_id, said))
+            return await post(await self._client(), told, url, (message_id, said))
         from proxy.exchange.mail import MailRefused, send_mail  # only where it is wanted: it costs start-up time
 
         try:
@@ -226,8 +227,11 @@ class Webhooks:
         hook = self._box.hook(message)
         return "" if hook is None else hook.host
 
-    def _client(self) -> ClientSession:
+    async def _client(self) -> ClientSession:
         if self._session is None:
+            # which reads the certificates of the machine as well
+            await asyncio.to_thread(importlib.import_module, "aiohttp.client")
+        if self._session is None:  # another message may have waited as well
             self._session = client(self._socket)
         return self._session
 

@@ -6,10 +6,9 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
-from aiohttp import MultipartReader
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.multipart import BodyPartReader
+from aiohttp.multipart import BodyPartReader, MultipartReader
 from aiohttp.streams import StreamReader
 from aiohttp.web_request import BaseRequest
 from msgspec import Struct

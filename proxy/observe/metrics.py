@@ -7,11 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from msgspec.structs import astuple
-from prometheus_client import ProcessCollector
-from prometheus_client.core import Metric
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS
-from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.metrics_core import Metric
+from prometheus_client.process_collector import ProcessCollector
 
 from proxy.observe.families import Distribution, Families, Room
 from proxy.observe.gen_ai import GenAi
@@ -136,9 +133,13 @@ class Metrics:
             self._count_callers()
             counted = list(self._families.collect())
         page = _Page([*self._process.collect(), *counted, *collect(readings)])
+        # brings a server of its own along, which would be loaded at every start
+        from prometheus_client import exposition
+        from prometheus_client.openmetrics import exposition as openmetrics
+
         if asks_for_openmetrics(accept):
-            return generate_openmetrics(page), OPENMETRICS  # type: ignore[no-untyped-call]
-        return generate_latest(page), CONTENT_TYPE_PLAIN_0_0_4
+            return openmetrics.generate_latest(page), openmetrics.CONTENT_TYPE_LATEST  # type: ignore[no-untyped-call]
+        return exposition.generate_latest(page), exposition.CONTENT_TYPE_PLAIN_0_0_4
 
     def _book(self, cost: CostSeen) -> None:
         provider, model, key = cost.provider, self._labels.model(cost.model), self._labels.key(cost.key)

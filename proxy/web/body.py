@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-import aiohttp
+from aiohttp.client_exceptions import ClientError
 from aiohttp.web_exceptions import HTTPException
 from aiohttp.web_protocol import RequestPayloadError
 from aiohttp.web_request import BaseRequest
@@ -84,7 +84,7 @@ async def _read(request: BaseRequest, most: int, setting: str) -> AsyncIterator[
             yield chunk
     except TimeoutError:
         raise too_slow() from None
-    except (HTTPException, aiohttp.ClientError, RequestPayloadError):
+    except (HTTPException, ClientError, RequestPayloadError):
         raise InvalidValue("The request body is not framed as HTTP/1.1 has it.") from None
 
 

@@ -30,6 +30,9 @@ threading.Thread(target=tell, daemon=True).start()
 """
 WAIT_FOR_USE = {
     "aiohttp.web",
+    "aiohttp.client",
+    "aiohttp.connector",
+    "http.server",
     "argparse",
     "sqlalchemy",
     "alembic",
@@ -108,9 +111,27 @@ def test_what_was_left_out_of_the_imports_is_there_again_afterwards() -> None:
         "from proxy.cli.lean_imports import import_config_lean, import_lean; import_lean(); import_config_lean();"
         "assert {'aiohttp', 'structlog', 'pydantic'} < sys.modules.keys() and not {'rich', 'greenlet'} & sys.modules.keys();"
         "import rich, greenlet;"
-        "assert dict(os.environ) == before"
+        "assert dict(os.environ) == before;"
+        "import aiohttp, prometheus_client, importlib.metadata, typing_extensions, re, string;"
+        "assert aiohttp.ClientSession.__module__ == 'aiohttp.client' and aiohttp.http.SERVER_SOFTWARE.endswith(aiohttp.__version__);"
+        "assert aiohttp.__version__ == importlib.metadata.version('aiohttp') and not hasattr(aiohttp, 'nonesuch');"
+        "assert prometheus_client.Counter and typing_extensions.is_typeddict(typing_extensions.TypedDict('T', {}));"
+        "assert type(re.compile('a')) is re.Pattern"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0
+
+
+def test_a_pattern_that_waits_for_its_use_passes_for_one() -> None:
+    code = (
+        "import re; from proxy.cli.late_patterns import compiling_late\n"
+        'with compiling_late(): exec(\'late, broken = re.compile(r"(a)b", re.I), re.compile("(")\')\n'
+        "assert type(late) is not re.Pattern and isinstance(late, re.Pattern) and late.pattern == '(a)b'\n"
+        "assert late.fullmatch('AB')[1] == 'A' and re.sub(late, 'x', 'abAB') == 'xx' and late.match is late.match\n"
+        "try: broken.match('(')\n"
+        "except re.error: print('told')"
+    )
+    told = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True, capture_output=True, text=True)
+    assert told.stdout == "told\n"
 
 
 def test_only_what_reads_sections_that_a_configuration_has_is_made() -> None:
@@ -122,3 +143,38 @@ def test_only_what_reads_sections_that_a_configuration_has_is_made() -> None:
     )
     told = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True, capture_output=True, text=True)
     assert told.stdout.split() == ["Config", "LogSection", "ModelSection", "ProviderSection"]
+
+
+def test_a_webhook_is_sent_to_whom_the_authorities_of_the_machine_vouch_for(tmp_path: Path) -> None:
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=x -addext subjectAltName=IP:127.0.0.1"
+    subprocess.run([*command.split(), "-keyout", "key", "-out", "cert"], cwd=tmp_path, check=True, capture_output=True)
+    code = """
+import asyncio, ssl
+from proxy.cli.lean_imports import import_daemon_lean, import_lean
+import_lean()
+import_daemon_lean()
+from proxy.exchange.webhooks import client, post
+from proxy.policy.operators import Hook
+from proxy.secret import Secret
+
+async def answer(reader, writer):
+    await reader.readuntil(b"\\r\\n\\r\\n")
+    writer.write(b"HTTP/1.1 204 No Content\\r\\n\\r\\n")
+    writer.close()
+
+async def main():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain("cert", "key")
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
+    session = client()
+    address = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    print(await post(session, Hook(Secret("h"), None), address, ("id", b"{}")))
+    await session.close()
+
+asyncio.run(main())
+"""
+    env = os.environ | {"SSL_CERT_FILE": str(tmp_path / "cert"), "PYTHONPATH": str(REPOSITORY)}
+    told = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, check=True, capture_output=True, text=True
+    )
+    assert told.stdout == "204\n"
