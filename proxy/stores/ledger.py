@@ -13,7 +13,7 @@ from msgspec.structs import astuple
 
 from proxy.policy.money.amounts import usd_text
 from proxy.stores import asked_quarters, audit, label_rollups, rollups, spending, sums, tool_rollups
-from proxy.stores.alike import Groups, adding, alike
+from proxy.stores.alike import Groups, adding, alike, is_same
 from proxy.stores.asked_quarters import Asked
 from proxy.stores.audit import Deed
 from proxy.stores.database import marks, raw
@@ -72,18 +72,19 @@ def take(
     changes = [record for record in records if isinstance(record, Adjusted)] if Adjusted in kinds else []
     adjusted = _add_adjustments(driver, changes)
     asked_quarters.add(driver, [same[0] for same in groups.values()], set() if asked is None else asked)
-    if with_tools := [record for record in fresh if type(record) is Settled and record.offered]:
-        tool_rollups.add(driver, with_tools)
+    settled = _settled(fresh)
+    if any([record.offered for record in settled]):
+        tool_rollups.add(driver, [record for record in settled if record.offered])
     if any(change.actor for change in adjusted):
         spending.bring_in(driver)
         audit.append(driver, _deeds(driver, adjusted))
-    totals = _totals(fresh, adjusted)
+    totals = _totals(settled, adjusted)
     if at_once is None:
         spending.keep(driver, totals)
     else:
         spending.leave(driver, totals, at_once)
     changed = set(totals)
-    unsummed = Fresh(groups, [record for record in fresh if record.row.session], len(fresh), sums.newest(driver))
+    unsummed = Fresh(groups, _in_sessions(fresh, groups), len(fresh), sums.newest(driver))
     if Corrected in kinds:
         unsummed = Fresh({}, (), 0, sums.bring_up_all(driver).until)
         changed |= _correct(driver, [record for record in records if isinstance(record, Corrected)])
@@ -161,17 +162,33 @@ def _unknown(driver: sqlite3.Connection, table: str, last_first: dict[str, Recor
     return list(reversed(last_first.values()))
 
 
-def _totals(fresh: list[WithRow], adjusted: list[Adjusted]) -> Totals:
+def _settled(fresh: list[WithRow]) -> list[Settled]:
+    if set(map(type, fresh)) == {Settled}:
+        return cast(list[Settled], fresh)
+    return [record for record in fresh if type(record) is Settled]
+
+
+def _in_sessions(fresh: list[WithRow], groups: Groups) -> list[WithRow]:
+    """Those of them that are of a session."""
+    if all(rows.columns is not None and not any(rows.columns["session"]) for rows in groups.values()):
+        return []
+    return [record for record in fresh if record.row.session]
+
+
+def _totals(settled: list[Settled], adjusted: list[Adjusted]) -> Totals:
     """What these add to periods of budgets."""
     totals: Totals = {}
-    newest: tuple[Charge, ...] = ()  # most calls are charged to what the one before is charged to
+    charges = [record.charges for record in settled]
+    if settled and is_same(charges):
+        spending.charge(totals, charges[0], sum([record.row.cost_pusd for record in settled]))
+        settled = []
+    newest: tuple[Charge, ...] = ()  # many calls are charged to what the one before is charged to
     cost_pusd = 0
-    for record in fresh:
-        if type(record) is Settled:
-            if record.charges != newest:
-                spending.charge(totals, newest, cost_pusd)
-                newest, cost_pusd = record.charges, 0
-            cost_pusd += record.row.cost_pusd
+    for record in settled:
+        if record.charges != newest:
+            spending.charge(totals, newest, cost_pusd)
+            newest, cost_pusd = record.charges, 0
+        cost_pusd += record.row.cost_pusd
     spending.charge(totals, newest, cost_pusd)
     for change in adjusted:
         spending.charge(totals, ((change.budget, change.period),), change.delta_pusd)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import cast
 
 from proxy.stores.records import Begun, Hold, Record, Settled, Voided
 from proxy.stores.replay import OpenHold
 from proxy.stores.segment_writer import framed
+
+_ENDS = frozenset({Settled, Voided})
 
 
 class OpenHolds:
@@ -24,16 +27,18 @@ class OpenHolds:
         """Take note of records that were written to `segment`; return all but beginnings. Nearly every hold has its end among
         them: the others are few."""
         held = self._open
-        holds = {record.id: record for record in records if type(record) is Hold}  # `isinstance` takes its time
-        others = [record for record in records if type(record) is not Hold and type(record) is not Begun]
-        ended = {record.row.id for record in others if type(record) is Settled or type(record) is Voided}
-        for identity in holds.keys() - ended:
-            known = held.get(identity)  # one that has grown is written again
-            held[identity] = segment, holds[identity], None if known is None else known[2]
-        if len(records) != len(holds) + len(others):
-            for record in records:
+        others = [record for record in records if type(record) is not Hold]  # `isinstance` takes its time
+        has_odd = not _ENDS.issuperset(map(type, others))
+        ends = [record for record in others if type(record) in _ENDS] if has_odd else others
+        ended = {record.row.id for record in cast(list[Settled | Voided], ends)}
+        for hold in [record for record in records if type(record) is Hold and record.id not in ended]:
+            known = held.get(hold.id)  # one that has grown is written again
+            held[hold.id] = segment, hold, None if known is None else known[2]
+        if has_odd:
+            for record in others:
                 if type(record) is Begun and (known := held.get(record.id)) is not None:
                     held[record.id] = known[0], known[1], record
+            others = [record for record in others if type(record) is not Begun]
         for identity in held.keys() & ended:
             del held[identity]
         return others

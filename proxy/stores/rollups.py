@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import sub as minus
 
-from proxy.stores.alike import MINUTE_MS, NAMES, Groups, Names, alike, by_place
+from proxy.stores.alike import MINUTE_MS, NAMES, Groups, Names, alike, by_place, columns_of, is_same
 from proxy.stores.database import marks
 from proxy.stores.histogram import histogram_of, read, text_of
 from proxy.stores.records import MOST_INT, Corrected, Record, Refused, Row, Settled, Voided
@@ -77,8 +77,13 @@ class Sums:
             if first.first_token_ms is not None:
                 self.first_token += sign * histogram_of(first.first_token_ms)
             return
-        self.total += sign * _histogram_of([row.total_ms for row in rows])
-        self.first_token += sign * _histogram_of([row.first_token_ms for row in rows if row.first_token_ms is not None])
+        if (columns := columns_of(rows)) is not None:
+            total_ms, token_ms = columns["total_ms"], columns["first_token_ms"]
+        else:
+            total_ms = tuple([row.total_ms for row in rows])
+            token_ms = tuple([row.first_token_ms for row in rows if row.first_token_ms is not None])
+        self.total += sign * _histogram_of(total_ms)
+        self.first_token += sign * _histogram_of(token_ms)
 
     def add(self, other: Sums) -> None:
         """Add all the other one has."""
@@ -134,10 +139,11 @@ def rows_in(records: Iterable[Record]) -> Iterator[tuple[Row, int]]:
             yield record.row, 1
 
 
-def _histogram_of(times: Sequence[int]) -> int:
-    if not times:
+def _histogram_of(times: tuple[int | None, ...]) -> int:
+    if not times or (times[0] is None and is_same(times)):
         return 0
-    return sum(count * histogram_of(milliseconds) for milliseconds, count in Counter(times).items())
+    counted = Counter(times).items()
+    return sum([count * histogram_of(milliseconds) for milliseconds, count in counted if milliseconds is not None])
 
 
 def upsert(table: str, place: Sequence[str]) -> str:

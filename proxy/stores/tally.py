@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from operator import add as plus
+from operator import attrgetter
 from typing import TypeVar
 
+from proxy.stores.alike import columns_of
 from proxy.stores.records import Corrected, Record, Refused, Row, Settled, Voided
 
 COUNTERS = (
@@ -22,6 +24,7 @@ COUNTERS = (
 QUARTER_MS = 900_000
 QUARTERS_PER_DAY = 96
 _FEW = 4  # are added one by one: it takes less
+_ADDED = tuple([(at, name, attrgetter(name)) for at, name in enumerate(COUNTERS)][2:-1])
 
 Counts = list[int]  # in the order of COUNTERS
 # quarter-hour since the epoch, key, provider, model, source, tenant; and the session, where sums are kept by it, else ""
@@ -58,12 +61,9 @@ def add_alike(counts: Counts, rows: Sequence[Row]) -> None:
         return
     counts[0] += many * first.counts_call
     counts[1] += many
-    counts[2] += sum([row.input_tokens for row in rows])
-    counts[3] += sum([row.output_tokens for row in rows])
-    counts[4] += sum([row.cached_input_tokens for row in rows])
-    counts[5] += sum([row.cache_write_tokens for row in rows])
-    counts[6] += sum([row.reasoning_tokens for row in rows])
-    counts[7] += sum([row.cost_pusd for row in rows])
+    columns = columns_of(rows)
+    for at, name, getter in _ADDED:
+        counts[at] += sum(map(getter, rows) if columns is None else columns[name])
     counts[8] += many * first.saved_pusd
 
 

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from stores_samples import row, settled, voided
 
 from proxy.stores import label_rollups, rollups
+from proxy.stores.alike import alike
 from proxy.stores.analytics import AnalyticsQuestion, By, Found, Interval, report
 from proxy.stores.analytics_ledger import MOST_ATTEMPTS, TooMuch, _count_attempts
 from proxy.stores.database import connect
@@ -296,3 +297,25 @@ def test_rows_that_are_alike_add_up_to_what_each_adds(many: int, shared: dict[st
     for one in rows:
         each.add_row(one)
     assert together.columns() == each.columns()
+
+
+@pytest.mark.parametrize("shared", [{}, {"source": "none"}, {"source": "cached", "saved_pusd": 7}, {"status": 500}])
+@pytest.mark.parametrize(
+    "odd",
+    [{}, {"at_ms": NOON + 60_000}, {"key": "bob"}, {"model": "another"}, {"first_token_ms": None}, {"stream": True}],
+)
+def test_many_rows_that_come_together_add_up_to_what_each_adds(shared: dict[str, Any], odd: dict[str, Any]) -> None:
+    times = [
+        {"at_ms": NOON, "total_ms": n * n, "first_token_ms": n % 7, "input_tokens": n, "cost_pusd": n}
+        for n in range(150)
+    ]
+    rows = [row(f"a{n}", **{**own, **shared}) for n, own in enumerate(times)]
+    for at in (0, 77, 149):
+        some = [*rows[:at], replace(rows[at], **odd), *rows[at + 1 :]]
+        each: dict[rollups.Place, rollups.Sums] = {}
+        for one in some:
+            rollups.add_up(each, alike([one]))
+        together = rollups.summed(alike(some))
+        assert {place: sums.columns() for place, sums in together.items()} == {
+            place: sums.columns() for place, sums in each.items()
+        }
