@@ -131,7 +131,7 @@ class CellConnection(Nobody):
         """What is known now that it is over."""
         usage, total = record.usage, self.ended_at - record.started
         said = Said("".join(self.text), self.finish, self.refuses, (), total)
-        first = record.times.since_start(record.times.first_token_at)
+        first = record.since_start(record.first_token_at)
         flowing = None if first is None else total - first
         tokens = usage.output_tokens if usage else None
         return Cell(

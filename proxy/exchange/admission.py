@@ -178,8 +178,8 @@ class Admission:
         with Place(self._queue, job.caller.name, may_go, job.rank) as place:
             room = await self._turn(job, quote, place, until)
             held = self._take_what_fits(job, terms, room)
-        record.times.queued = Queued(at, time.monotonic() - began)
-        record.times.waited_seconds += record.times.queued.seconds
+        record.queued = Queued(at, time.monotonic() - began)
+        record.waited_seconds += record.queued.seconds
         return held
 
     async def _turn(self, job: Job, quote: Quote, place: Place, until: float) -> Go:

@@ -99,12 +99,12 @@ class Client(Struct, eq=False):
 
     def opened(self) -> None:
         """Opening a connection to the provider has ended."""
-        self.record.times.opened_at = time.monotonic()
+        self.record.opened_at = time.monotonic()
 
     def watch(self) -> None:
         """From now on, never be silent for 15 s, since it was asked: an upstream has begun a stream."""
         if not self._is_watched:
-            self._is_watched, self.spoke = True, max(self.spoke, self.record.times.sent_at)
+            self._is_watched, self.spoke = True, max(self.spoke, self.record.sent_at)
             self.deadlines.watch(self)
 
     def begin(self, status: int, headers: Headers | bytes, reader: Speaker | None = None) -> None:
@@ -173,7 +173,7 @@ class Client(Struct, eq=False):
         if self._is_watched:
             self.deadlines.forget(self)
         record, self.started, now = self.record, True, floor(time.time())
-        record.status, record.times.first_byte_at = status, time.monotonic()
+        record.status, record.first_byte_at = status, time.monotonic()
         lines = headers if isinstance(headers, bytes) else lines_of(headers)
         if not self.keeps or self.is_http_1_0 or self.connection.is_last:
             lines += self._connection_line()
@@ -272,12 +272,12 @@ def other_headers(record: Record, began: float | None, *, is_whole: bool) -> lis
     other = [*record.cors]
     if record.decision:
         other.append(("x-tollkeeper-decision", record.decision))
-    if record.times.queued is not None:
-        other += record.times.queued.headers()
+    if record.queued is not None:
+        other += record.queued.headers()
     if record.cache:
         other.append(("x-tollkeeper-cache", record.cache))
     if record.timing:
-        other.append(("Server-Timing", record.times.server_timing(time.monotonic(), began, is_whole=is_whole)))
+        other.append(("Server-Timing", record.server_timing(time.monotonic(), began, is_whole=is_whole)))
     return other
 
 

@@ -140,9 +140,9 @@ class Held(Struct, eq=False):
             else:  # by another of this turn
                 self.is_written = True
         self.is_sent = True
-        times = self.job.record.times
-        if times.opened_at is None:  # over a connection that stood, it begins with that
-            times.sent_at = time.monotonic()
+        record = self.job.record
+        if record.opened_at is None:  # over a connection that stood, it begins with that
+            record.sent_at = time.monotonic()
 
     def _write(self) -> None:
         journal = self.terms.accounting.journal
@@ -242,8 +242,8 @@ class Held(Struct, eq=False):
         """The row of an attempt that was sent upstream and ends now, in the order of the row's fields: by their names it takes
         four times as long. So would `round`, and a function for each of the times; `int` takes half as long again."""
         hold, terms, record, findings = self.hold, self.terms, self.job.record, outcome.findings
-        used, times, error = usage or NO_USAGE, record.times, record.error
-        began, status, label = times.started, 200, "200"
+        used, error, began = usage or NO_USAGE, record.error, record.started
+        status, label = 200, "200"
         code: str | None = None
         if not outcome.is_good or outcome.broken_by is not None:
             is_left = record.client_left is not None and not outcome.complete
@@ -256,10 +256,10 @@ class Held(Struct, eq=False):
             None if outcome.first_byte_at is None else floor((outcome.first_byte_at - began) * 1000 + 0.5),
             floor((time.monotonic() - began) * 1000 + 0.5),
             outcome.generation_id(), ", ".join(record.adjusted) if record.adjusted else "", hold.attempt == 1, 1,
-            None if times.first_token_at is None else floor((times.first_token_at - began) * 1000 + 0.5),
-            floor(times.waited_seconds * 1000 + 0.5) if times.waited_seconds else 0,
-            floor((times.sent_at - began) * 1000 + 0.5),
-            None if times.opened_at is None else floor((times.opened_at - times.sent_at) * 1000 + 0.5),
+            None if record.first_token_at is None else floor((record.first_token_at - began) * 1000 + 0.5),
+            floor(record.waited_seconds * 1000 + 0.5) if record.waited_seconds else 0,
+            floor((record.sent_at - began) * 1000 + 0.5),
+            None if record.opened_at is None else floor((record.opened_at - record.sent_at) * 1000 + 0.5),
         ) + terms.row_marks))  # fmt: skip
 
     def charge(self, pusd: int, source: str, usage: Usage | None) -> None:

@@ -227,9 +227,9 @@ def _lines(ended: Sequence[Ended], pieces: Iterable[Pieces], unit: Credits | Non
             newest = of_kind
             level, is_priced, has_more, endpoint, source, template, usual = of_kind
             has_more = has_more or unit is not None
-        usage, times = record.usage or _UNKNOWN, record.times
-        start, first_byte, token = times.started, times.first_byte_at, times.first_token_at
-        ours = (first_byte or at) - start - times.upstream_seconds - times.waited_seconds
+        usage, start = record.usage or _UNKNOWN, record.started
+        first_byte, token = record.first_byte_at, record.first_token_at
+        ours = (first_byte or at) - start - record.upstream_seconds - record.waited_seconds
         cost_usd = usd_text(record.cost_pusd) if is_priced else None
         seconds = record.at + at - record.started
         if not 0.0 <= seconds - second < 1.0:  # most end in the same second as the one before

@@ -17,7 +17,7 @@ def observe(observed: Observed, record: Record, ended: float, flags: tuple[str, 
             observed.track(Target(tried.provider, tried.model), stream=record.stream).failed(ended)
     if record.target is None or not record.tried or record.tried[-1].outcome == "unhealthy":
         return
-    times, usage = record.times, record.usage
+    usage = record.usage
     track = observed.track(record.target, stream=record.stream)
     if _is_bad(record.tried[-1].outcome):
         track.failed(ended)
@@ -25,14 +25,14 @@ def observe(observed: Observed, record: Record, ended: float, flags: tuple[str, 
     if record.client_left is not None or record.status >= 400:
         return
     if record.stream:
-        first = None if times.first_token_at is None else max(0.0, times.first_token_at - times.sent_at)
-        seconds = ended - times.sent_at - (first or 0.0)
+        first = None if record.first_token_at is None else max(0.0, record.first_token_at - record.sent_at)
+        seconds = ended - record.sent_at - (first or 0.0)
         rate = usage.output_tokens / seconds if usage is not None and usage.output_tokens > 1 and seconds > 0 else None
         track.succeeded(first, rate, ended)
     else:
-        came = ended if times.first_byte_at is None else times.first_byte_at
+        came = ended if record.first_byte_at is None else record.first_byte_at
         tokens = None if usage is None else usage.output_tokens
-        track.succeeded_whole(tokens, max(0.0, came - times.sent_at), ended)
+        track.succeeded_whole(tokens, max(0.0, came - record.sent_at), ended)
     looked_at = None if record.listener is None else flags
     observed.evidence.ended(record.request_id, record.target, record.task, looked_at)
 

@@ -50,22 +50,22 @@ class Pacing:
         pace, queue, loop = self.paces[where], self._queues[where], asyncio.get_running_loop()
         began, ahead = loop.time(), queue.line.ahead(job.rank)
         most_seconds = min(wait_seconds, PATIENCE * (job.until - began))
-        times, job.record.phase = job.record.times, "waiting"
-        times.queued = Queued(ahead + 1, pace.expected_seconds(job.rank, ahead, began))
-        if times.queued.seconds > most_seconds:
+        record, job.record.phase = job.record, "waiting"
+        record.queued = Queued(ahead + 1, pace.expected_seconds(job.rank, ahead, began))
+        if record.queued.seconds > most_seconds:
             if job.rank == BATCH or pace.is_asked:
-                raise _busy(where, times.queued.seconds)
-            times.queued, pace.is_asked = None, True
+                raise _busy(where, record.queued.seconds)
+            record.queued, pace.is_asked = None, True
             self._take(job, where, pace, asks=True)
             return
         with Place(queue, job.caller.name, lambda: pace.may_go(job.rank, loop.time()), job.rank) as place:
             self._look(where)
             if not await place.turn(most_seconds):
-                times.queued = Queued(ahead + 1, pace.expected_seconds(job.rank, ahead, loop.time()))
-                raise _busy(where, times.queued.seconds)
+                record.queued = Queued(ahead + 1, pace.expected_seconds(job.rank, ahead, loop.time()))
+                raise _busy(where, record.queued.seconds)
             self._take(job, where, pace)
-        times.queued = Queued(ahead + 1, loop.time() - began)
-        times.waited_seconds += times.queued.seconds
+        record.queued = Queued(ahead + 1, loop.time() - began)
+        record.waited_seconds += record.queued.seconds
 
     def _take(self, job: Job, where: Where, pace: Pace, *, asks: bool = False) -> None:
         pace.under_way += 1
@@ -100,7 +100,7 @@ class Pacing:
         for left in found:
             pace.tell(left, now)
         if job.leave is not None:
-            pace.answer(job.record.times.sent_at, now)
+            pace.answer(job.record.sent_at, now)
         self._look(where)
 
     def _pace(self, where: Where) -> Pace:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from msgspec import Struct, field
 
 from proxy.errors import ProxyError
-from proxy.exchange.times import Times
+from proxy.exchange.times import Queued, micro
 from proxy.policy.money.billing import Serving, closing_stops_billing
 from proxy.policy.routing.evidence import PLAIN
 from proxy.policy.values import Provider, Target
@@ -95,21 +95,32 @@ class Held(Protocol):
 
 @often_set
 class Record(Struct, eq=False):
-    """`started` is monotonic seconds, `at` the same moment as UTC epoch seconds. `timing`: the key wants its replies to say
-    where their time went. `decision` is the id of the one that chose the target, where there were several. `pending`: what it
+    """`at` is UTC epoch seconds; `started` is the same moment in monotonic seconds, as are all that follow, None where it never
+    came to that. `waited_seconds` were spent waiting for the request's body, in line and between tries, `upstream_seconds` for
+    providers. Of the attempt under way: `sent_at` it began; `opened_at` opening a connection ended, where one was opened.
+    Of the reply that goes out: when its first event came (whole ones: when they went out), and of a stream the first that
+    carries text, a tool call or reasoning. `queued`: of a call that stood in line.
+
+    `timing`: the key wants its replies to say where their time went. `decision` is the id of the one that chose the target, where there were several. `pending`: what it
     costs is not known before a response in the background has ended. `cache`: what another call had to do with this one.
     `fallback`: why another answers than the first. `dressed`: what the use case has changed, whichever attempt. `losses`: from
     a protocol, to another, which field."""
 
     request_id: str
     started: float
-    times: Times
     at: float = field(default_factory=time.time)
     phase: Phase = "reading"
     endpoint: str = "other"
     shape: Shape = "other"
     key: str | None = None
     tenant: str = ""
+    waited_seconds: float = 0.0
+    upstream_seconds: float = 0.0
+    sent_at: float = 0.0
+    opened_at: float | None = None
+    first_byte_at: float | None = None
+    first_token_at: float | None = None
+    queued: Queued | None = None
     model: str | None = None
     label: str | None = None
     stream: bool = False
@@ -151,6 +162,23 @@ class Record(Struct, eq=False):
     held: Held | None = None
     shadow_rejections: tuple[str, ...] = ()
     when_settled: Callable[[], object] | None = None
+
+    def since_start(self, moment: float | None) -> float | None:
+        """Seconds from the call's start, to the microsecond."""
+        return None if moment is None else micro(moment - self.started)
+
+    def server_timing(self, now: float, began: float | None, *, is_whole: bool) -> str:
+        """What a `Server-Timing` header says as its head goes out, in milliseconds (W3C Server Timing 3).
+
+        `began`: when the reply's first byte came, None where no provider has answered. The total is known where the reply
+        `is_whole`.
+        """
+        wait = self.waited_seconds * 1000
+        ours = max(0.0, (now - self.started - self.upstream_seconds) * 1000 - wait)
+        said = f'wait;dur={wait:.3f};desc="request body, line, retries", ours;dur={ours:.3f};desc="Tollkeeper"'
+        if began is not None:
+            said += f', upstream;dur={(began - self.sent_at) * 1000:.3f};desc="provider, to its first byte"'
+        return f"{said}, total;dur={(now - self.started) * 1000:.3f}" if is_whole else said
 
     def lose(self, source: str, target: str, fields: Iterable[str]) -> None:
         """Something of the call or its reply could not be said in another protocol."""
@@ -199,4 +227,4 @@ class Record(Struct, eq=False):
 def record_of(request_id: str, endpoint: Endpoint = _ANY, key: str | None = None, tenant: str = "") -> Record:
     """The record of a call that begins now."""
     now = time.monotonic()
-    return Record(request_id, now, Times(now), time.time(), "reading", endpoint.name, endpoint.shape, key, tenant)
+    return Record(request_id, now, time.time(), "reading", endpoint.name, endpoint.shape, key, tenant)

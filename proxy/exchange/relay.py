@@ -175,12 +175,12 @@ class _Passing:
 
 def _note_first(record: Record, events: bytes) -> bool:
     """Note when the first event came, and when the first token did; whether it has."""
-    now, times = time.monotonic(), record.times
-    if times.first_byte_at is None:
-        times.first_byte_at = now
+    now = time.monotonic()
+    if record.first_byte_at is None:
+        record.first_byte_at = now
     if not has_first_token(events, record.shape):
         return False
-    times.first_token_at = now
+    record.first_token_at = now
     return True
 
 
@@ -200,7 +200,7 @@ async def _pass_bytes(client: Client, reply: Reply, record: Record, timeout: Tim
     """Anything else, untouched."""
     left = int(reply.fields.get("content-length") or 0)
     chunk = reply.first or await reply.next_chunk()
-    record.times.first_byte_at = time.monotonic()
+    record.first_byte_at = time.monotonic()
     while chunk:
         left -= len(chunk)
         if left == 0:
@@ -217,7 +217,7 @@ async def _pass_bytes(client: Client, reply: Reply, record: Record, timeout: Tim
 async def _pass_said(client: Client, reply: Reply, record: Record, timeout: Timeout) -> None:
     """The rest of a reply that is said otherwise, as it comes; its beginning was said before."""
     assert reply.interpreter is not None
-    record.times.first_byte_at = time.monotonic()
+    record.first_byte_at = time.monotonic()
     ready, reply.first = reply.first, b""
     while True:
         client.say(ready)

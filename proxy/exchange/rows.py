@@ -35,7 +35,7 @@ def refused_row(record: Record) -> Row:
         use_case=record.use_case,
         arm=record.arm,
         total_ms=_ms(time.monotonic() - record.started),
-        waited_ms=_ms(record.times.waited_seconds),
+        waited_ms=_ms(record.waited_seconds),
         session=record.marks.session,
         tags=",".join(record.marks.tags),
         tenant=record.tenant,

@@ -196,7 +196,7 @@ class Exchange:
 
     async def _send(self, client: Client, job: Job, attempt: Attempt, held: Held | None, way: Said) -> Reply | Failure:
         """Send under a hold. Whatever happens, the hold is resolved: by the outcome's end, or here."""
-        record, times, route, shape = job.record, job.record.times, job.route, job.call.endpoint.shape
+        record, route, shape = job.record, job.route, job.call.endpoint.shape
         assert route is not None
         provider = route.provider
         interpreter: Interpreter | ImageInterpreter | None = None
@@ -211,7 +211,7 @@ class Exchange:
                 held.withdraw()
             raise
         record.calls += 1
-        record.phase, times.sent_at, times.opened_at = "sent", time.monotonic(), None
+        record.phase, record.sent_at, record.opened_at = "sent", time.monotonic(), None
         record.findings, record.held, record.asked_of = Findings(shape), held, provider
         try:
             outcome = await self.upstream.send(job, request, pieces, held, client)
@@ -224,7 +224,7 @@ class Exchange:
                 held.close()
             raise
         finally:
-            times.upstream_seconds += time.monotonic() - times.sent_at
+            record.upstream_seconds += time.monotonic() - record.sent_at
         if interpreter is not None and isinstance(outcome, Reply):
             outcome.interpreter, outcome.is_good = interpreter, False
         settler = held or self.admission.accounting.background.watcher(provider, job.call)
@@ -285,7 +285,7 @@ class Exchange:
         try:
             await asyncio.sleep(seconds)
         finally:
-            job.record.times.waited_seconds += time.monotonic() - began
+            job.record.waited_seconds += time.monotonic() - began
 
 
 _GOOD, _FIRST = Stop(), Attempt()

@@ -217,7 +217,7 @@ def seen_in(record: Record, ended: float, is_flagged: bool | None) -> Seen | Non
     first, last = record.tried[0], record.tried[-1]
     is_own = (first.provider, first.model) == (last.provider, last.model)
     has_failed = record.status >= 400 or record.error is not None
-    token = record.times.since_start(record.times.first_token_at)
+    token = record.since_start(record.first_token_at)
     return Seen(
         is_error=has_failed or not is_own,
         cost_usd=None if record.pending else record.cost_pusd / 1e12,

@@ -93,7 +93,7 @@ class Upstream:
         provider = route.provider
         way = request.wire.get(call.stream) or self._way(provider, request, call)
         origin, idle, head, whole_seconds, silence_seconds = way
-        until = job.record.times.sent_at + whole_seconds
+        until = job.record.sent_at + whole_seconds
         if job.until < until and not call.endpoint.draws:
             until = job.until  # a picture is made, and paid for, whether its client waits or not
         connection, response = None, None

@@ -41,7 +41,7 @@ async def pass_on(leader: Leader, client: Client, note: Note) -> bool:
             break
         began = time.monotonic()
         await leader.news()
-        record.times.waited_seconds += 0.0 if client.started else time.monotonic() - began
+        record.waited_seconds += 0.0 if client.started else time.monotonic() - began
     if not client.started:
         reply = reading.reply()
         if not 200 <= reply.status < 300 or leader.record.failure is not None:
@@ -64,7 +64,7 @@ def say_again(client: Client, reply: Reply, more: Headers | None = None) -> None
     client.record.phase = "done"
     if reply.headers.get("content-type", "").startswith("text/event-stream"):
         client.begin(reply.status, headers)
-        client.record.times.first_byte_at = time.monotonic()
+        client.record.first_byte_at = time.monotonic()
         client.say(reply.body)
         client.end()
     else:
@@ -92,7 +92,7 @@ async def _caught_up(client: Client, reading: Reading, at: int) -> int:
         length = reading.headers.get("content-length")
         framing = [] if length is None else [("Content-Length", length)]
         client.begin(reading.status, _shared_headers(client, reading.headers) + framing)
-        record.phase, record.times.first_byte_at = "streaming", time.monotonic()
+        record.phase, record.first_byte_at = "streaming", time.monotonic()
     while reading.dropped <= at < reading.end:
         data = bytes(reading.body[at - reading.dropped :])
         at += len(data)

@@ -13,7 +13,7 @@ from harness.clock import run
 
 from proxy.errors import NoHealthyUpstream
 from proxy.exchange.pacing import Pacing
-from proxy.exchange.times import Times
+from proxy.exchange.record import Record
 from proxy.policy.limits.pace import BATCH, DEFAULT
 from proxy.policy.retries.retry import Seen
 
@@ -26,7 +26,7 @@ CALL_SECONDS = 1.0
 def call(rank: int, key: str, until: float = math.inf) -> Any:
     """A call as its pace sees it."""
     asked = SimpleNamespace(tenant="", name=WHERE[1])
-    record = SimpleNamespace(times=Times(0.0), phase="", asked_of=asked, target=SimpleNamespace(model=WHERE[2]))
+    record: Any = Record("r", 0.0, asked_of=asked, target=SimpleNamespace(model=WHERE[2]))
     return SimpleNamespace(rank=rank, caller=SimpleNamespace(name=key), until=until, record=record, leave=None)
 
 
@@ -67,7 +67,7 @@ async def make(pacing: Pacing, provider: Provider, job: Any) -> Any:
     try:
         if pacing.paces:
             await pacing.enter(job, WHERE, WAIT_SECONDS)
-        job.record.times.sent_at = loop.time()
+        job.record.sent_at = loop.time()
         seen, fields = await provider.ask()
         if seen.status == 429:
             pacing.refused(job, seen)
@@ -177,7 +177,7 @@ async def _told(rank: int, until_seconds: float, retry_after: float) -> tuple[An
     pacing.refused(call(DEFAULT, "x"), Seen(status=429, retry_after=retry_after))
     asking = call(DEFAULT, "y", loop.time())
     await pacing.enter(asking, WHERE, WAIT_SECONDS)
-    assert asking.leave is not None and asking.record.times.queued is None
+    assert asking.leave is not None and asking.record.queued is None
     job, began = call(rank, "alice", loop.time() + until_seconds), loop.time()
     try:
         await pacing.enter(job, WHERE, WAIT_SECONDS)
@@ -190,7 +190,7 @@ async def _told(rank: int, until_seconds: float, retry_after: float) -> tuple[An
 def test_what_would_take_too_long_is_refused_at_once(until_seconds: float, retry_after: float) -> None:
     error, waited, job = run(_told(DEFAULT, until_seconds, retry_after))
     assert (waited, error.retry_after, error.status) == (0.0, retry_after, 503)
-    assert job.record.times.queued.headers() == [
+    assert job.record.queued.headers() == [
         ("x-tollkeeper-queue-place", "1"),
         ("x-tollkeeper-queue-seconds", f"{retry_after:.3f}"),
     ]
@@ -199,7 +199,7 @@ def test_what_would_take_too_long_is_refused_at_once(until_seconds: float, retry
 def test_what_fits_waits_and_says_how_long() -> None:
     error, waited, job = run(_told(BATCH, 60.0, 5.0))
     assert error is None and waited == pytest.approx(5.0) and job.leave is not None
-    assert job.record.times.queued.seconds == pytest.approx(5.0)
+    assert job.record.queued.seconds == pytest.approx(5.0)
 
 
 def test_one_at_a_time_asks_and_its_answer_ends_the_wait() -> None:
@@ -214,7 +214,7 @@ def test_one_at_a_time_asks_and_its_answer_ends_the_wait() -> None:
             pacing.refused(asking, Seen(status=429, retry_after=50.0))
         asking = call(INTERACTIVE, "a")
         await pacing.enter(asking, WHERE, WAIT_SECONDS)
-        asking.record.times.sent_at = loop.time()
+        asking.record.sent_at = loop.time()
         await asyncio.sleep(1.0)
         pacing.answered(asking, {})
         await pacing.enter(call(BATCH, "b"), WHERE, WAIT_SECONDS)
@@ -235,7 +235,7 @@ def test_a_client_that_leaves_leaves_the_line_and_calm_targets_are_forgotten() -
         await asyncio.gather(gone, return_exceptions=True)
         job = call(DEFAULT, "a")
         await pacing.enter(job, WHERE, WAIT_SECONDS)
-        assert job.record.times.queued.place == 1
+        assert job.record.queued.place == 1
         await asyncio.sleep(120.0)
         assert pacing.paces  # a call of its is under way
         job.leave()

@@ -14,7 +14,6 @@ import structlog
 from proxy.errors import EndpointNotServed, ModelNotFound
 from proxy.exchange.lines import Kinds, Line
 from proxy.exchange.record import Record, Tried
-from proxy.exchange.times import Times
 from proxy.observe.logs import log_calls, set_up
 from proxy.policy.money.credits import Credits
 from proxy.policy.values import Target
@@ -27,7 +26,10 @@ ENDED = 102.25
 USUAL: dict[str, Any] = {
     "request_id": "req_1",
     "started": 100.0,
-    "times": Times(100.0, 0.25, 1.0, 100.5, None, 101.75, 101.875),
+    "waited_seconds": 0.25,
+    "upstream_seconds": 1.0,
+    "first_byte_at": 101.75,
+    "first_token_at": 101.875,
     "at": 1_790_000_000.125,
     "phase": "done",
     "endpoint": "chat/completions",
@@ -48,7 +50,10 @@ USUAL: dict[str, Any] = {
 CHANGES: dict[str, Any] = {
     "request_id": "req_2",
     "started": 99.5,
-    "times": Times(100.0, 0.5, 1.0, 100.5, None, None, None),
+    "waited_seconds": 0.5,
+    "upstream_seconds": 0.75,
+    "first_byte_at": None,
+    "first_token_at": None,
     "at": 1_790_000_001.5,
     "phase": "streaming",
     "endpoint": "messages",
@@ -85,7 +90,7 @@ CHANGES: dict[str, Any] = {
 # those that say how a call is served, and nothing of it when it is over
 ELSEWHERE = {
     "shape", "speaks_anthropic", "timing", "cors", "unsettled", "fallback", "task", "listener", "dressed",
-    "asked_of", "limit_headers", "cut_by", "findings", "held", "when_settled",
+    "asked_of", "limit_headers", "cut_by", "findings", "held", "when_settled", "sent_at", "opened_at", "queued",
 }  # fmt: skip
 ODD = [
     {"key": "sk-canarycanary"},

@@ -12,7 +12,6 @@ from metrics_samples import Samples, samples
 from proxy.config.load import load
 from proxy.exchange.bookkeeping import Bookkeeping
 from proxy.exchange.record import Record, Tried
-from proxy.exchange.times import Times
 from proxy.policy.values import Target
 from proxy.stores.records import Row
 from proxy.telemetry import Telemetry
@@ -36,7 +35,7 @@ def paid(number: int) -> Row:
 def over(number: int, model: str) -> Record:
     """Of a kind that each model has; it took a second, and ours was half of that."""
     return Record(
-        f"r{number}", 100.0, Times(100.0, upstream_seconds=0.5), phase="done", endpoint="chat/completions", key="ab"[number % 2],
+        f"r{number}", 100.0, upstream_seconds=0.5, phase="done", endpoint="chat/completions", key="ab"[number % 2],
         model=model, label=model, target=Target("openrouter", model), tried=[Tried("openrouter", model, "200")], calls=1, status=200,
     )  # fmt: skip
 

@@ -24,7 +24,6 @@ from proxy.exchange.off_loop import LARGE
 from proxy.exchange.prepared import Prepared
 from proxy.exchange.record import Record, record_of
 from proxy.exchange.stepper import Stepper
-from proxy.exchange.times import Times
 from proxy.policy.money.weight import likely_tokens_of, weigh
 from proxy.web.client.first_of_kind import Body, read_whole, worked_out
 from proxy.web.client.heads import Head
@@ -93,7 +92,7 @@ class Api:
         """Answer a request whose head is known."""
         head, now = sender.head, time.monotonic()
         record = Record(
-            request_id or next(self._ids), now, Times(now), time.time(), "reading", sender.endpoint, sender.shape,
+            request_id or next(self._ids), now, time.time(), "reading", sender.endpoint, sender.shape,
             sender.key, sender.tenant,
         )  # fmt: skip
         if sender.is_odd:

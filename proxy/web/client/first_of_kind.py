@@ -96,7 +96,7 @@ async def read_whole(parts: Parts, request: BaseRequest | Upload, record: Record
     with Room(parts.gate.bodies, record.key or "") as room:
         read = request.read(room) if isinstance(request, Upload) else read_body(request, parts.max_body, room)
         body = await read
-    record.times.waited_seconds += time.monotonic() - began
+    record.waited_seconds += time.monotonic() - began
     return body
 
 

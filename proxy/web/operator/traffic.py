@@ -92,8 +92,8 @@ def _shown(provider: Provider) -> str:
 
 
 def _call(record: Record, now: float) -> LiveCall:
-    age, times = now - record.started, record.times
-    flowing = None if times.first_token_at is None else now - times.first_token_at
+    age = now - record.started
+    flowing = None if record.first_token_at is None else now - record.first_token_at
     tokens = record.findings.counted_output if record.findings is not None else 0
     return LiveCall(
         request_id=record.request_id,
@@ -107,8 +107,8 @@ def _call(record: Record, now: float) -> LiveCall:
         upstream_model=record.target.model if record.target else None,
         stream=record.stream,
         attempts=record.calls,
-        first_byte_seconds=_rounded(times.since_start(times.first_byte_at)),
-        first_token_seconds=_rounded(times.since_start(times.first_token_at)),
+        first_byte_seconds=_rounded(record.since_start(record.first_byte_at)),
+        first_token_seconds=_rounded(record.since_start(record.first_token_at)),
         output_tokens=tokens,
         tokens_per_second=round(tokens / flowing, 1) if flowing and tokens else None,
         cost_usd=usd_text(record.cost_pusd + record.so_far_pusd()),
