@@ -5,10 +5,10 @@ Nearly every call differs from one before it in its ids, key, times, tokens and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from itertools import repeat
-from operator import attrgetter
+from itertools import chain, islice
+from math import floor
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
@@ -76,16 +76,8 @@ class OddLine(Entry, frozen=True, gc=False):
         return Entry(*astuple(self)[:-3])
 
 
-class _Unknown(Struct, frozen=True):
-    """The usage of who does not say any."""
-
-    input_tokens: None = None
-    output_tokens: None = None
-    cached_tokens: None = None
-    reasoning_tokens: None = None
-
-
-_UNKNOWN = _Unknown()
+_TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
+_UNKNOWN: Any = msgspec.defstruct("_Unknown", _TOKENS, frozen=True)(None, None, None, None)  # of who does not say any
 # of the lines of a kind: their level, whether they say a cost, and what was saved; and the JSON of a line, in turn. The third of
 # these has a place for each of what only some calls have, the last is that one where a call has none
 Pieces = tuple[str, bool, bool, Raw, Raw, bytes, Raw]
@@ -104,9 +96,6 @@ class Kind(Struct, eq=False):
     pieces: Pieces
     is_odd: bool = False
     meter: Meter | None = None
-
-
-_pieces_of: Callable[[Kind], Pieces] = attrgetter("pieces")
 
 
 class Alike(Struct, gc=False):
@@ -134,40 +123,44 @@ class Kinds:
 
     def told(self, ended: Sequence[Ended], unit: Credits | None) -> Told:
         """All there is to tell of these, with what they cost in the operator's own unit, where there is one."""
-        kinds, alike = self._parted(ended)
-        is_usual = _are_usual(ended)
+        runs, alike, has_seldom = self._parted(ended)
+        is_usual = _are_usual(ended, has_seldom=has_seldom)
         has_odd = not is_usual or any([kind.is_odd for kind in alike])
-        pieces = repeat(kinds[0].pieces) if len(alike) == 1 else map(_pieces_of, kinds)
-        lines = list(_told(ended, kinds, unit, is_usual) if has_odd else _lines(ended, pieces, unit))
-        if len(alike) == 1:
-            alike[kinds[0]].lines = lines
-        else:
-            for kind, line in zip(kinds, lines, strict=True):
-                alike[kind].lines.append(line)
+        for kind, same in alike.items():
+            if has_odd:
+                same.lines = _told(kind, same.ended, unit, is_usual=is_usual)
+            else:
+                same.lines += _lines(kind.pieces, same.ended, unit, has_seldom=has_seldom)
+        told = {kind: iter(same.lines) for kind, same in alike.items()}
+        lines = list(chain.from_iterable([islice(told[kind], count) for kind, count in runs]))
         return Told(lines, list(alike.values()), has_odd)
 
-    def _parted(self, ended: Sequence[Ended]) -> tuple[list[Kind], dict[Kind, Alike]]:
-        """The kind of each, and those of each kind, without their lines."""
-        kinds: list[Kind] = []
-        parted: dict[Kind, Alike] = {}
+    def _parted(self, ended: Sequence[Ended]) -> tuple[list[tuple[Kind, int]], dict[Kind, Alike], bool]:
+        """How many of which kind came in turn, those of each kind, without their lines, and whether some have what few have."""
+        begins, has_seldom, count = list[tuple[int, Kind]](), False, 0
         newest: tuple[Any, ...] = ()
-        for one in ended:
-            record, at = one
-            error, listener = record.error, record.listener
+        for record, at in ended:
+            error, listener, marks = record.error, record.listener, record.marks
             shared = (  # all that its entry and the metrics depend on, but for what each call has for itself
                 record.endpoint, record.model, record.label, record.target, record.served, record.stream, record.phase,
                 record.status, record.failure, record.failure_status, record.missing, record.calls, record.pending,
-                record.cost_source, record.client_left, record.shadow_rejections, record.marks.tags, record.use_case,
+                record.cost_source, record.client_left, record.shadow_rejections, marks.tags, record.use_case,
                 record.arm, record.cache, record.losses,
                 () if listener is None or error is not None else listener.flags(at - record.started),
                 None if error is None else (error.kind, error.code), record.tried, record.adjusted,
             )  # fmt: skip
             if shared != newest:  # as few are, and found out in half the time
-                newest, kind = shared, self._kind(one, shared)
-                same = (parted.get(kind) or parted.setdefault(kind, Alike(kind.entry, [], [], kind))).ended
-            same.append(one)
-            kinds.append(kind)
-        return kinds, parted
+                newest = shared
+                begins.append((count, self._kind((record, at), shared)))
+            if marks is not UNMARKED or record.tenant or record.decision:
+                has_seldom = True
+            count += 1
+        runs, parted = list[tuple[Kind, int]](), dict[Kind, Alike]()
+        for (begin, kind), end in zip(begins, [*[begin for begin, _ in begins[1:]], count], strict=True):
+            runs.append((kind, end - begin))
+            same = parted.get(kind) or parted.setdefault(kind, Alike(kind.entry, [], [], kind))
+            same.ended += ended[begin:end]
+        return runs, parted, has_seldom
 
     def _kind(self, ended: Ended, shared: tuple[Any, ...]) -> Kind:
         known, others = self._known, shared[:-2]
@@ -178,7 +171,7 @@ class Kinds:
                 known.clear()
             flags: tuple[str, ...] = others[-2]
             said = "", bool(ended[0].cost_source) and not ended[0].pending, ended[0].cost_source == "cached"
-            own = _lines([ended], [(*said, *_NO_JSON)], None)[0]
+            own = _lines((*said, *_NO_JSON), [ended], None, has_seldom=False)[0]
             kind = known[shared] = _begun(_entry(ended, own, flags, None), said[1:])
         return kind
 
@@ -207,44 +200,46 @@ def _begun(entry: Entry, says: tuple[bool, bool]) -> Kind:
     return Kind(entry, (*said, Raw(endpoint % ()), Raw(source % ()), template, _rest(template, _NO_SELDOM)))
 
 
-def _told(ended: Sequence[Ended], kinds: list[Kind], unit: Credits | None, is_usual: bool) -> Iterable[Line | OddLine]:
+def _told(kind: Kind, ended: Sequence[Ended], unit: Credits | None, *, is_usual: bool) -> list[Line | OddLine]:
     """The lines of these, some of which are odd. `is_usual`: nothing of their own is."""
-    odd = [kind.is_odd or not (is_usual or _are_usual([one])) for one, kind in zip(ended, kinds, strict=True)]
-    pieces = [(*kind.pieces[:3], *_NO_JSON) if is_odd else kind.pieces for kind, is_odd in zip(kinds, odd, strict=True)]
-    for one, kind, line, is_odd in zip(ended, kinds, _lines(ended, pieces, unit), odd, strict=True):
+    told: list[Line | OddLine] = []
+    for one in ended:
+        is_odd = kind.is_odd or not (is_usual or _are_usual([one], has_seldom=True))
+        pieces = (*kind.pieces[:3], *_NO_JSON) if is_odd else kind.pieces
+        (line,) = _lines(pieces, [one], unit, has_seldom=True)
         entry = _entry(one, line, kind.entry.flags, unit) if is_odd else None
-        yield line if entry is None else OddLine(**asdict(entry), event="call", level=line.level, time=line.time)
+        told.append(line if entry is None else OddLine(**asdict(entry), event="call", level=line.level, time=line.time))
+    return told
 
 
-def _lines(ended: Sequence[Ended], pieces: Iterable[Pieces], unit: Credits | None) -> list[Line]:
-    """Of calls, each with the pieces of its kind. In the order of a line's fields: by their names it takes four times as long.
+def _lines(pieces: Pieces, ended: Sequence[Ended], unit: Credits | None, *, has_seldom: bool) -> list[Line]:
+    """Of calls of a kind. In the order of a line's fields: by their names it takes four times as long.
     Times are to the microsecond; what of the time to the reply was ours is what nobody else took."""
     lines: list[Line] = []
-    newest: Pieces | None = None
-    second, to_second = 0.0, ""
-    for (record, at), of_kind in zip(ended, pieces, strict=False):
-        if of_kind is not newest:
-            newest = of_kind
-            level, is_priced, has_more, endpoint, source, template, usual = of_kind
-            has_more = has_more or unit is not None
+    level, is_priced, has_more, endpoint, source, template, usual = pieces
+    has_more, whole = has_more or has_seldom or unit is not None, _TO_WHOLE
+    second, to_second, milli, began = 0.0, "", -1, ""
+    for record, at in ended:
         usage, start = record.usage or _UNKNOWN, record.started
         first_byte, token = record.first_byte_at, record.first_token_at
         ours = (first_byte or at) - start - record.upstream_seconds - record.waited_seconds
         cost_usd = usd_text(record.cost_pusd) if is_priced else None
-        seconds = record.at + at - record.started
+        seconds = record.at + at - start
         if not 0.0 <= seconds - second < 1.0:  # most end in the same second as the one before
             second = seconds // 1.0
             to_second = instant(int(second) * 1000).removesuffix("000Z")
-        micro, rest = int((seconds - second) * 1e6), usual
-        if has_more or record.marks is not UNMARKED or record.tenant or record.decision:
-            rest = _rest(template, _seldom(record, cost_usd, unit))
+        at_milli = floor(record.at * 1000)
+        if at_milli != milli:  # many begin in the same millisecond
+            milli, began = at_milli, instant(at_milli)
+        micro = floor((seconds - second) * 1e6)
         lines.append(Line(
-            record.request_id, record.upstream_request_id, instant(int(record.at * 1000)), record.key, endpoint,
+            record.request_id, record.upstream_request_id, began, record.key, endpoint,
             usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens, cost_usd, source,
-            None if first_byte is None else ((first_byte - start) * 1e6 + _TO_WHOLE - _TO_WHOLE) / 1e6,
-            None if token is None else ((token - start) * 1e6 + _TO_WHOLE - _TO_WHOLE) / 1e6,
-            ((at - start) * 1e6 + _TO_WHOLE - _TO_WHOLE) / 1e6,
-            (ours * 1e6 + _TO_WHOLE - _TO_WHOLE) / 1e6 if ours > 0.0 else 0.0, rest, level,
+            None if first_byte is None else ((first_byte - start) * 1e6 + whole - whole) / 1e6,
+            None if token is None else ((token - start) * 1e6 + whole - whole) / 1e6,
+            ((at - start) * 1e6 + whole - whole) / 1e6,
+            (ours * 1e6 + whole - whole) / 1e6 if ours > 0.0 else 0.0,
+            _rest(template, _seldom(record, cost_usd, unit)) if has_more else usual, level,
             f"{to_second}{THREE_DIGITS[micro // 1000]}{THREE_DIGITS[micro % 1000]}Z",
         ))  # fmt: skip
     return lines
@@ -287,12 +282,12 @@ def _entry(ended: Ended, own: Line, flags: tuple[str, ...], unit: Credits | None
     )  # fmt: skip
 
 
-def _are_usual(ended: Sequence[Ended]) -> bool:
+def _are_usual(ended: Sequence[Ended], *, has_seldom: bool) -> bool:
     """Whether nothing has to be escaped, cut or taken out of what others named for each call."""
     texts = [record.upstream_request_id for record, _ in ended if record.upstream_request_id]
-    texts += [record.marks.session for record, _ in ended if record.marks is not UNMARKED]
-    whose = {(record.key, record.tenant) for record, _ in ended}
-    texts += [name for names in whose for name in names if name]
+    texts += filter(None, {record.key for record, _ in ended})
+    if has_seldom:
+        texts += filter(None, [text for record, _ in ended for text in (record.marks.session, record.tenant)])
     try:
         said = msgspec.json.encode(texts)
     except UnicodeEncodeError:
