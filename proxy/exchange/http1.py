@@ -28,6 +28,7 @@ JOIN_BELOW_BYTES = 256 * 1024  # a copy of so much takes less than to send it in
 
 _WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
 _NO_HEAD = ReplyHead({}, [])
+_BRACE = ord("{")
 # Bytes that wait to be read, too: nobody has asked for them, and the next call would take them for its reply.
 _NEWS = getattr(select, "POLLRDHUP", 0) | select.POLLIN | select.POLLHUP | select.POLLERR | select.POLLNVAL
 
@@ -95,7 +96,7 @@ class Connection(asyncio.Protocol):
             head = heads.last if len(body) == heads.body_size and body is not data else heads.of(data)
             if head is not None:
                 body = data[head.size :] if body is data else body
-                if head.kind == "json" and head.status < 300 and body[:1] == b"{" and len(body) <= LARGE:
+                if head.kind == "json" and head.status < 300 and body and body[0] == _BRACE and len(body) <= LARGE:
                     self.whole = head, body
                 else:
                     self.response = Response(None, head.status, head, [body] if body else [], True)
@@ -288,13 +289,3 @@ class Connection(asyncio.Protocol):
             return
         self.response.error = error
         self.abort()
-
-
-def standing(idle: list[Connection]) -> Connection | None:
-    """Of connections that serve nobody the one used last, less those that the other side has closed."""
-    while idle:
-        connection = idle.pop()
-        if connection.stands():
-            return connection
-        connection.abort()
-    return None

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 import aiohappyeyeballs
 from msgspec import Struct
 
-from proxy.exchange.http1 import Connection, standing
+from proxy.exchange.http1 import Connection
 from proxy.exchange.response import Broken, Response
 from proxy.exchange.stepper import Outbox
 from proxy.exchange.tls import BROKEN_OFF, client_context, why_failed
@@ -197,6 +197,16 @@ class Pool:
                 idle.remove(connection)
                 connection.abort()
         self._sweeper = asyncio.get_running_loop().call_later(IDLE_SECONDS / 3, self._sweep)
+
+
+def standing(idle: list[Connection]) -> Connection | None:
+    """Of connections that serve nobody the one used last, less those that the other side has closed."""
+    while idle:
+        connection = idle.pop()
+        if connection.stands():
+            return connection
+        connection.abort()
+    return None
 
 
 @lru_cache(maxsize=256)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterator
 from typing import Protocol
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from proxy.exchange.stepper import Timeout
 from proxy.wire.outgoing import Pieces
+from proxy.wire.passing import kind_of
 from proxy.wire.reply_head import ReplyHead
 from proxy.wire.structs import often_set
 
@@ -115,6 +117,15 @@ class Response(Struct, eq=False):
             await self.news()
         return data
 
+    async def read_whole(self, most: int) -> bytes:
+        """All that is left of it; raises `NotHttp` too where that is more than `most` bytes."""
+        body = bytearray()
+        while chunk := await self.read():
+            body += chunk
+            if len(body) > most:
+                raise NotHttp
+        return bytes(body)
+
     def receive(self, data: bytes) -> bool:
         """Bytes of the body have come; whether that is enough for now. No sink sees what comes behind what waits."""
         if self.sink is not None:
@@ -137,6 +148,17 @@ class Response(Struct, eq=False):
         self.chunks.clear()
         if connection is not None:
             connection.abort()
+
+
+async def see_if_events(response: Response, timeout: Timeout) -> None:
+    """Some servers call a stream of events JSON, text or nothing: it is what it begins as. What was read stays to be read."""
+    begun = b""
+    while (kind := kind_of(begun)) == "unknown" and (data := await response.read()):
+        timeout.heard()
+        begun += data
+    response.chunks[:0] = [begun] if begun else []
+    if kind == "events":
+        response.head = structs.replace(response.head, kind="events")
 
 
 def parts_of(pieces: Pieces) -> Iterator[memoryview]:

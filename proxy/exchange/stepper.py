@@ -34,18 +34,17 @@ class Waiter(Protocol):
 class Signal:
     """`await signal` until `fire`. Made once and used for every wait of one coroutine, run by hand or as a task's.
 
-    `waiter` is told at the next `fire`. It speaks as much of a future's protocol as a task needs to wait for it.
+    `waiter` is told at the next `fire`. It speaks as much of a future's protocol as a task needs to wait for it. A generator that
+    is awaited may `yield` it as well, which takes much less.
     """
 
-    __slots__ = ("_asyncio_future_blocking", "_loop", "waiter")
+    __slots__ = ("_loop", "waiter")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._asyncio_future_blocking = False
         self._loop = loop
         self.waiter: Waiter | None = None
 
     def __await__(self) -> Generator[Signal, None, None]:
-        self._asyncio_future_blocking = True
         return repeat(self, 1)  # type: ignore[return-value] # as a generator would, in half the time
 
     def fire(self) -> None:
@@ -56,6 +55,15 @@ class Signal:
             waiter.step()
 
     # what a task asks of a future
+
+    @property
+    def _asyncio_future_blocking(self) -> bool:
+        """Whether somebody means to wait for it."""
+        return True
+
+    @_asyncio_future_blocking.setter
+    def _asyncio_future_blocking(self, _: bool) -> None:
+        """A task has heard that."""
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
         """The loop it belongs to."""

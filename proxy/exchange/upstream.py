@@ -9,27 +9,27 @@ import asyncio
 import contextlib
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Callable
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable, Generator
+from types import coroutine
+from typing import Any, Protocol
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from proxy.dialects import UpstreamRequest
 from proxy.dialects.contract import Due
 from proxy.errors import UpstreamBadResponse, UpstreamReset, UpstreamTimeout, UpstreamUnreachable
 from proxy.exchange.failure import Failure
-from proxy.exchange.http1 import Connection, standing
+from proxy.exchange.http1 import Connection
 from proxy.exchange.job import Job
 from proxy.exchange.off_loop import OffLoop
-from proxy.exchange.pool import Origin, Pool, Request, Unreachable, head_of, origin_of
+from proxy.exchange.pool import Origin, Pool, Request, Unreachable, head_of, origin_of, standing
 from proxy.exchange.reply import LARGEST_WHOLE, Reply, reply_of, whole_json
-from proxy.exchange.response import Broken, NotHttp, Response, Stale
+from proxy.exchange.response import Broken, NotHttp, Response, Stale, see_if_events
 from proxy.exchange.stepper import Timeout
 from proxy.policy.retries.retry import Trouble
 from proxy.policy.values import Provider
 from proxy.wire.call import Call
 from proxy.wire.outgoing import Pieces
-from proxy.wire.passing import kind_of
 from proxy.wire.sse import is_silent
 
 _LARGEST_ERROR = 2**20
@@ -84,10 +84,11 @@ class Upstream:
         self._pool.close()
         self.off_loop.close()
 
-    async def send(
+    @coroutine
+    def send(
         self, job: Job, request: UpstreamRequest, pieces: Pieces, due: Due | None, listener: Listener
-    ) -> Reply | Failure:
-        """Make the attempt that the job's route and record tell of. Comments that come before the first event go to the listener."""
+    ) -> Generator[Any, Any, Reply | Failure]:
+        """Make the attempt that the job's route and record tell of. Comments before the first event go to the listener. To be awaited."""
         call, route, findings = job.call, job.route, job.record.findings
         assert route is not None and findings is not None
         provider = route.provider
@@ -96,25 +97,24 @@ class Upstream:
         until = job.record.sent_at + whole_seconds
         if job.until < until and not call.endpoint.draws:
             until = job.until  # a picture is made, and paid for, whether its client waits or not
-        connection, response = None, None
-        timeout = listener.stepper.within(silence_seconds, until)
+        connection, response, timeout = None, None, listener.stepper.within(silence_seconds, until)
         try:
-            connection = (None if request.is_anew else standing(idle)) or await self._opened(provider, origin, listener)
+            connection = None if request.is_anew else standing(idle)
+            if connection is None:
+                opened: Connection = yield from self._opened(provider, origin, listener)
+                connection = opened
             if due is not None and due.waits:
-                await due.durable()
+                yield from due.durable()
             if rest := connection.send(request.method, head, pieces, due):
-                await connection.upload(rest)
+                yield from connection.upload(rest)
             while (whole := connection.whole) is None and connection.response is None:
-                await connection.news
+                yield connection.news
             if whole is not None:
                 connection.done()
                 return whole_json(whole, provider, findings, self.off_loop)
             response = connection.answered()
-            if call.stream and response.head.kind != "events" and response.status < 300:
-                await _see_if_events(response, timeout)
-            reply = reply_of(response, provider, findings, self.off_loop, hides_usage=request.hides_usage)
-            timeout.heard()
-            return await _begin(reply, timeout, listener, LARGEST_HELD if call.endpoint.draws else LARGEST_WHOLE)
+            begun: Reply | Failure = yield from self._begun(job, request, response, listener)
+            return begun
         except (TimeoutError, Unreachable, Broken, NotHttp) as error:
             _let_go(connection, response)
             return _failed(provider, error, began=response is not None and call.stream)
@@ -123,6 +123,18 @@ class Upstream:
             raise
         finally:
             timeout.rest()
+
+    async def _begun(
+        self, job: Job, request: UpstreamRequest, response: Response, listener: Listener
+    ) -> Reply | Failure:
+        """Of a reply whose head has come what judging needs."""
+        call, route, findings, timeout = job.call, job.route, job.record.findings, listener.stepper
+        assert route is not None and findings is not None
+        if call.stream and response.head.kind != "events" and response.status < 300:
+            await see_if_events(response, timeout)
+        reply = reply_of(response, route.provider, findings, self.off_loop, hides_usage=request.hides_usage)
+        timeout.heard()
+        return await _begin(reply, timeout, listener, LARGEST_HELD if call.endpoint.draws else LARGEST_WHOLE)
 
     async def get_json(self, provider: Provider, path: str, headers: list[tuple[str, str]]) -> bytes:
         """Fetch a small document for ourselves (the catalogue). Raises `ProviderError` on anything but 200."""
@@ -138,7 +150,7 @@ class Upstream:
     async def ask(self, provider: Provider, request: UpstreamRequest, seconds: float) -> Answered:
         """The same for any request of our own."""
         async with self.asking(provider, request, seconds) as response:
-            body = await _whole(response)
+            body = await response.read_whole(_LARGEST_DOCUMENT)
         return Answered(response.status, response.header("date"), body, response.header("retry-after"))
 
     @contextlib.asynccontextmanager
@@ -205,17 +217,6 @@ def _let_go(connection: Connection | None, response: Response | None) -> None:
         connection.abort()
 
 
-async def _see_if_events(response: Response, timeout: Timeout) -> None:
-    """Some servers call a stream of events JSON, text or nothing: it is what it begins as. What was read stays to be read."""
-    begun = b""
-    while (kind := kind_of(begun)) == "unknown" and (data := await response.read()):
-        timeout.heard()
-        begun += data
-    response.chunks[:0] = [begun] if begun else []
-    if kind == "events":
-        response.head = structs.replace(response.head, kind="events")
-
-
 async def _begin(reply: Reply, timeout: Timeout, listener: Listener, most: int) -> Reply | Failure:
     """Read as far as judging needs, and of a JSON reply that much."""
     if reply.whole:
@@ -263,16 +264,6 @@ async def _first_event(reply: Reply, timeout: Timeout, listener: Listener) -> Re
     else:
         reply.is_no_stream()
     return reply
-
-
-async def _whole(response: Response) -> bytes:
-    """The body of a document of ours; raises `NotHttp` where it is larger than any such document."""
-    body = bytearray()
-    while chunk := await response.read():
-        body += chunk
-        if len(body) > _LARGEST_DOCUMENT:
-            raise NotHttp
-    return bytes(body)
 
 
 def _failed(provider: Provider, error: TimeoutError | Unreachable | Broken | NotHttp, *, began: bool) -> Failure:

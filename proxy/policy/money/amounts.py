@@ -23,7 +23,7 @@ def told_pusd(usage: Usage) -> int | None:
     """What a reply says that its call was charged, all in; None where it does not."""
     if (usd := usage.cost_usd) is None:
         return None
-    return to_pusd(usd if usage.byok_usd is None else usd + usage.byok_usd)
+    return round(_times(usd if usage.byok_usd is None else usd + usage.byok_usd, _PUSD_PER_USD))  # as `to_pusd` has it
 
 
 def to_pusd_up(usd: Decimal) -> int:
@@ -33,8 +33,8 @@ def to_pusd_up(usd: Decimal) -> int:
 
 def usd_text(pusd: int) -> str:
     """A decimal string with all twelve places: 30_000_000_000 -> "0.030000000000"."""
-    if 0 <= pusd < PUSD_PER_USD:
-        digits = str(pusd)
+    digits = str(pusd)
+    if pusd >= 0 and len(digits) < len(_BEFORE):
         return _BEFORE[len(digits)] + digits  # half the time of a format
     sign = "-" if pusd < 0 else ""
     whole, rest = divmod(abs(pusd), PUSD_PER_USD)
