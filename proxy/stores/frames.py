@@ -41,7 +41,7 @@ class Unreadable(Exception):
         self.hold = hold
 
 
-def checksum(payload: bytes) -> int:
+def checksum(payload: bytes | bytearray) -> int:
     """Covers the length too, so that a run of zeros is never a frame."""
     return crc32(payload, crc32(LENGTH.pack(len(payload))))
 

@@ -26,7 +26,7 @@ from proxy.stores.opened import OpenHolds
 from proxy.stores.records import Begun, Corrected, Hold, Record, Settled, Voided
 from proxy.stores.replay import Replayed
 from proxy.stores.reserve import Backlog, Reserve
-from proxy.stores.segment_writer import OverLimit, SegmentRules, SegmentWriter, framed
+from proxy.stores.segment_writer import OverLimit, SegmentRules, SegmentWriter, framed_in
 from proxy.stores.segments import Position, segment_path
 from proxy.stores.sync import Fsync, Syncer
 from proxy.stores.tail import Tail
@@ -68,7 +68,7 @@ class Journal:
         self._fresh: deque[Record] = deque()  # written, and not followed yet
         self._open = OpenHolds(replayed.holds)
         self._tail = Tail()
-        self._backlog = Backlog()
+        self._backlog, self._frame = Backlog(), bytearray()  # the last one, for the next to be put together in
         self.turn: list[Record] = []
         self.refused: dict[str, JournalUnwritable] = {}
         self._later: Callable[[Journal], object] = methodcaller("go")
@@ -217,7 +217,7 @@ class Journal:
 
     def _put(self, records: list[Record]) -> list[tuple[Record, JournalUnwritable]]:
         """All in one write or, where anything is odd, one after the other; return what kept which of them away."""
-        frames, refused = list(map(framed, records)), []
+        frames, refused = list(map(framed_in, records, repeat(self._frame))), []
         data = b"".join(frames)
         if not self._is_wary and self._writer.put(data):
             self._fresh.extend(records)

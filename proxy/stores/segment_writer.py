@@ -23,7 +23,7 @@ _USUAL_PAYLOAD = 2**12  # and no longer
 _LONG_PAYLOAD = 2**16
 _LONG_TEXT = 1000
 _HEADED = HEADER.pack
-_ENCODE = msgspec.msgpack.Encoder().encode
+_ENCODE_INTO = msgspec.msgpack.Encoder().encode_into
 
 
 class OverLimit(OSError):
@@ -191,23 +191,20 @@ def _can_go_on(replayed: Replayed, segment_bytes: int) -> bool:
     return end.segment > 0 and end >= replayed.after and replayed.tail != "garbage" and end.offset < segment_bytes
 
 
-class _Checksums(dict[int, int]):
-    """Of lengths, each worked out once."""
-
-    def __missing__(self, length: int) -> int:
-        found = self[length] = crc32(LENGTH.pack(length))
-        return found
-
-
-_OF_LENGTH = _Checksums()
+_of_lengths: dict[int, int] = {}  # the checksum of each, worked out once
 
 
 def framed(record: Record) -> bytes:
     """The record as it stands in a segment. Never fails for what a client or an upstream may have sent."""
+    return framed_in(record, bytearray())
+
+
+def framed_in(record: Record, payload: bytearray) -> bytes:
+    """The same, put together in a place that is not made anew for each: where it was as long before, it need not grow."""
     try:
-        payload = _ENCODE(record)
+        _ENCODE_INTO(record, payload)
     except (UnicodeEncodeError, OverflowError):
-        payload = _ENCODE(_tamed(record))
+        _ENCODE_INTO(_tamed(record), payload)
     length, is_too_much = len(payload), False
     if type(record) is Hold:
         is_too_much = record.amount_pusd > MOST_INT  # readers take no larger amount for one
@@ -215,9 +212,14 @@ def framed(record: Record) -> bytes:
         row = record.row
         is_too_much = row.cost_pusd > MOST_INT or row.hold_pusd > MOST_INT
     if is_too_much or length > _USUAL_PAYLOAD:
-        payload = _ENCODE(_tamed(record)) if is_too_much or length > _LONG_PAYLOAD else payload
+        if is_too_much or length > _LONG_PAYLOAD:
+            _ENCODE_INTO(_tamed(record), payload)
         return _HEADED(len(payload), checksum(payload)) + payload
-    return _HEADED(length, crc32(payload, _OF_LENGTH[length])) + payload
+    try:
+        of_length = _of_lengths[length]
+    except KeyError:
+        of_length = _of_lengths[length] = crc32(LENGTH.pack(length))
+    return _HEADED(length, crc32(payload, of_length)) + payload
 
 
 def _tamed(value: object) -> object:

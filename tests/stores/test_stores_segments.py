@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from stores_samples import begun, hold, records_in, row, settled, voided
 from proxy.stores.frames import HEADER, checksum, unframed
 from proxy.stores.records import Adjusted, Begun, Corrected, Hold, Record, Refused, Settled, Voided
 from proxy.stores.replay import replay
-from proxy.stores.segment_writer import framed
+from proxy.stores.segment_writer import framed, framed_in
 from proxy.stores.segments import Position, Reader, Scan, segment_path
 
 RECORDS: list[Record] = [
@@ -230,3 +231,33 @@ def test_what_clients_and_upstreams_send_never_keeps_a_record_from_being_written
     assert second.charges == settled("b").charges
     assert isinstance(third, Hold)
     assert third.asked == "x" * 1000
+
+
+ROWS = st.builds(
+    row,
+    st.text(max_size=40),
+    served=st.none() | st.text(st.characters(codec=None), max_size=300),
+    upstream_id=st.none() | st.text(max_size=90),
+    session=st.text(max_size=5000),
+    cost_pusd=st.integers(0, 2**66),
+    hold_pusd=st.integers(0, 2**63),
+    first_token_ms=st.none() | st.integers(0, 2**40),
+    stream=st.booleans(),
+)
+
+
+@settings(max_examples=200)
+@given(
+    ends=st.lists(ROWS.map(lambda one: Settled(one, (("global:month", 0),))) | ROWS.map(Voided), min_size=1, max_size=6)
+)
+def test_a_frame_is_the_same_wherever_it_is_put_together(ends: list[Settled | Voided]) -> None:
+    before = bytearray()
+    for end in ends:
+        frame = framed_in(end, before)
+        payload = frame[HEADER.size :]
+        assert frame == framed(end) == HEADER.pack(len(payload), checksum(payload)) + payload
+        try:
+            plain = msgspec.msgpack.encode(end)
+        except (UnicodeEncodeError, OverflowError):
+            continue
+        assert payload == plain or len(plain) > 2**16 or max(end.row.cost_pusd, end.row.hold_pusd) >= 2**63
