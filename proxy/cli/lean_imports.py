@@ -10,7 +10,20 @@ from types import ModuleType
 from typing import Any
 
 from proxy.cli.bare_packages import import_bare
+from proxy.cli.late_modules import running_late
 from proxy.cli.late_patterns import compiling_late
+
+# other protocols than the provider's, pictures, proxies on the way, and tables of answers
+_FOR_FEW = (
+    "csv",
+    "statistics",
+    "urllib.request",
+    "proxy.translate.bridge",
+    "proxy.translate.images.faults",
+    "proxy.translate.images.image_request",
+    "proxy.translate.images.replies",
+    "proxy.translate.images.writing",
+)
 
 
 def import_lean() -> None:
@@ -19,7 +32,14 @@ def import_lean() -> None:
     # twice; its lists, which a server has none of, would bring the library of C++ along
     import_bare("aiohttp")
     import_bare("prometheus_client")  # its own server, and metrics of its own
-    with compiling_late(), _environment(FROZENLIST_NO_EXTENSIONS="1"):
+    with (
+        compiling_late(),
+        running_late("attr.filters", "attr.validators"),
+        _environment(FROZENLIST_NO_EXTENSIONS="1"),
+        _missing("bz2"),
+        _missing("lzma"),
+        _standing_in("urllib.request", getproxies=_proxies, proxy_bypass=_goes_past),  # another client
+    ):
         import aiohttp.web_server  # noqa: F401
     with compiling_late(), _missing("rich"), _missing("greenlet"):
         # for tracebacks in colours, which our log lines never have, and for threads of another kind; libraries it comes
@@ -28,8 +48,8 @@ def import_lean() -> None:
 
 
 def import_daemon_lean() -> None:
-    """The same for what else the daemon consists of."""
-    with compiling_late():
+    """The same for what else the daemon consists of, without what is for calls that few make."""
+    with compiling_late(), running_late(*_FOR_FEW):
         import proxy.app  # noqa: F401
 
 
@@ -43,6 +63,18 @@ def import_config_lean() -> None:
         import pydantic.plugin._loader  # noqa: F401
     with compiling_late():
         import proxy.config.load  # noqa: F401
+
+
+def _proxies() -> dict[str, str]:
+    from urllib import request
+
+    return request.getproxies()
+
+
+def _goes_past(host: str) -> Any:
+    from urllib import request
+
+    return request.proxy_bypass(host)
 
 
 def _none(**_: Any) -> tuple[()]:

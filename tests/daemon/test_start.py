@@ -33,6 +33,10 @@ WAIT_FOR_USE = {
     "aiohttp.client",
     "aiohttp.connector",
     "http.server",
+    "http.client",
+    "proxy.translate.chat_events",
+    "proxy.translate.responses_events",
+    "proxy.translate.images.writers",
     "argparse",
     "sqlalchemy",
     "alembic",
@@ -119,6 +123,27 @@ def test_what_was_left_out_of_the_imports_is_there_again_afterwards() -> None:
         "assert type(re.compile('a')) is re.Pattern"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0
+
+
+def test_a_module_that_waits_for_its_use_runs_once_whoever_comes_first(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text("import time; print('runs'); time.sleep(0.1); name = object()")
+    (tmp_path / "broken.py").write_text("print('fails'); 1 / 0")
+    code = (
+        "import threading; from proxy.cli.late_modules import running_late\n"
+        "with running_late('slow', 'broken'):\n"
+        "    import slow, broken\n"
+        "print('imported', slow.__name__)\n"
+        "import slow\n"
+        "got = []; threads = [threading.Thread(target=lambda: got.append(slow.name)) for _ in range(4)]\n"
+        "[one.start() for one in threads]; [one.join() for one in threads]\n"
+        "assert len(got) == 4 and len(set(got)) == 1 and not hasattr(slow, 'other')\n"
+        "for _ in range(2):\n"
+        "    try: broken.name\n"
+        "    except ZeroDivisionError: pass"
+    )
+    env = os.environ | {"PYTHONPATH": f"{REPOSITORY}:{tmp_path}"}
+    told = subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True, text=True)
+    assert told.stdout.split("\n") == ["imported slow", "runs", "fails", "fails", ""]
 
 
 def test_a_pattern_that_waits_for_its_use_passes_for_one() -> None:
