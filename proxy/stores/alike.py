@@ -2,7 +2,7 @@
 
 To bind a value to a statement costs as much as all else that is done with it. What rows have in common is written into
 their statement instead: where there are some that have nothing in a column, or yes or no; where there are many, numbers
-and plain names as well.
+and plain names as well, and that of their key where one alone has called.
 """
 
 from __future__ import annotations
@@ -188,6 +188,9 @@ def adding(groups: Groups) -> Iterator[tuple[Adding, Rows]]:
         for name, values in _held(rows):
             if len(values) == 1 and (literal := _LITERALS.get(values.pop())):
                 written += ((name, literal),)
+        keys = () if rows.columns is None else rows.columns["key"]
+        if keys and is_same(keys) and (literal := _plain_literal(keys[0])):
+            written += (("key", literal),)
         yield _adding(written), rows
 
 
