@@ -167,9 +167,7 @@ class Connection(asyncio.Protocol):
         """
         if self.lost:
             raise Stale
-        size = 0
-        for piece in pieces:
-            size += len(piece)
+        size = len(pieces[0]) + len(pieces[1]) if len(pieces) == 2 else sum(map(len, pieces))  # two are most often
         length = b"" if not size and method not in _WITH_LENGTH else LENGTH_LINES.get(size) or length_line(size)
         if is_small := size < JOIN_BELOW_BYTES:
             self._unsent, rest = b"".join((head, length, b"\r\n", *pieces)), []

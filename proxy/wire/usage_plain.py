@@ -19,6 +19,7 @@ _NULL = Raw(b"null")
 
 _Count = Annotated[int, Meta(ge=0, le=_MOST_COUNT)]
 _Nothing = Literal[0] | None  # in a chat that is text
+_Never = Annotated[int, Meta(gt=0, lt=1)]  # whatever it is, what it stands in is not plain
 
 
 class _Read(Struct, forbid_unknown_fields=True, gc=False):
@@ -49,25 +50,23 @@ class _Plain(Struct, forbid_unknown_fields=True, gc=False):
     cost_details: Raw = _NULL
 
 
-class _Choice(Struct, forbid_unknown_fields=True, gc=False):
+class _Choice(Struct, gc=False):
     message: Raw  # of older completions it is a text, of events a delta
-    finish_reason: Any = None  # a word or a number takes less than to keep it as it stands
-    native_finish_reason: Any = None
-    index: Any = None
-    logprobs: Raw = _NULL
-    content_filter_results: Raw = _NULL
+    delta: _Never = 0
+    text: _Never = 0
+    usage: _Never = 0
 
 
-class PlainReply(Struct, forbid_unknown_fields=True, gc=False):
-    """A chat in one piece that has nothing to say but its answer and its usage."""
+class PlainReply(Struct, forbid_unknown_fields=True, gc=False, kw_only=True):
+    """A chat in one piece that has nothing to say but its answer and its usage; its members as they mostly follow one another."""
 
     id: str
+    provider: str | None = None
     model: str
+    object: Any = None  # a word or a number takes less than to keep it as it stands
+    created: Any = None
     choices: Annotated[list[_Choice], Meta(min_length=1)]
     usage: _Plain
-    provider: str | None = None
-    object: Any = None
-    created: Any = None
     service_tier: str | None = None
     system_fingerprint: Any = None
     prompt_filter_results: Raw = _NULL
