@@ -8,7 +8,6 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from proxy.exchange.response import NotHttp, Response
 from proxy.wire.chunks import END
-from proxy.wire.reply_head import read_reply_head
 
 if TYPE_CHECKING:
     from proxy.exchange.http1 import Connection
@@ -77,7 +76,7 @@ class Parsing:
             return
         if status not in _STATUSES or len(self._headers) > MOST_HEADERS:
             raise NotHttp
-        head, self.has_news = read_reply_head(self._headers, status), True
+        head, self.has_news = connection.heads.read(self._headers, status), True
         if head.fields.get("transfer-encoding", "chunked").strip().lower() != "chunked":  # nobody asked for any other
             raise NotHttp
         connection.response = Response(connection, status, head)

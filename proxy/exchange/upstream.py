@@ -21,7 +21,7 @@ from proxy.errors import UpstreamBadResponse, UpstreamReset, UpstreamTimeout, Up
 from proxy.exchange.failure import Failure
 from proxy.exchange.http1 import Connection
 from proxy.exchange.job import Job
-from proxy.exchange.off_loop import OffLoop
+from proxy.exchange.off_loop import LARGE, OffLoop
 from proxy.exchange.pool import Origin, Pool, Request, Unreachable, head_of, origin_of, standing
 from proxy.exchange.reply import LARGEST_WHOLE, Reply, reply_of, whole_json
 from proxy.exchange.response import Broken, NotHttp, Response, Stale, see_if_events
@@ -237,26 +237,27 @@ async def _begin(reply: Reply, timeout: Timeout, listener: Listener, most: int) 
 
 async def _first_event(reply: Reply, timeout: Timeout, listener: Listener) -> Reply | Failure:
     """Read on to the first event with data. Comments are signs of life, not the first byte."""
-    findings = reply.findings
+    findings, reader = reply.findings, reply.reader
     listener.watch()
     while not findings.events:
         chunk = await reply.read_chunk()
         timeout.heard()
         if not chunk:
-            reply.first += reply.reader.finish()
+            reply.first += reader.finish()
             if findings.events or not is_silent(reply.first):
                 reply.ended = True
                 break
             reply.close()
             error = UpstreamReset(f"{reply.provider.name} ended its stream before the first event.")
             return Failure(error, "no_event")
-        ready = await reply.off_loop(reply.reader.held + len(chunk), reply.reader.feed, chunk)
+        size = len(chunk) + reader.held
+        ready = reader.feed(chunk) if size <= LARGE else await reply.off_loop(size, reader.feed, chunk)
         if findings.events:
             reply.first = ready
         elif ready and is_silent(ready):
             await listener.hold(ready)
         elif ready:
-            reply.first = ready + reply.reader.finish()
+            reply.first = ready + reader.finish()
             break
     if findings.events:
         reply.first_byte_at = time.monotonic()

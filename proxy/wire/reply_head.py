@@ -118,16 +118,67 @@ class _Known(Struct, frozen=True):
         return ReplyHead(fields, passing, head.kind, head.encoding, True, block, self.status, size, head.tells_limits)
 
 
+class _LastRead:
+    """The headers that were read with all care last, and what was made of them."""
+
+    __slots__ = ("_head", "_places", "_raw")
+
+    def __init__(self, raw: list[tuple[bytes, bytes]], head: ReplyHead) -> None:
+        self._raw = raw
+        self._head = head
+        self._places: list[tuple[str | None, int]] = []  # of each header, as with what varies; worked out when one does
+
+    def again(self, raw: list[tuple[bytes, bytes]], status: int) -> ReplyHead | None:
+        """The head of these, where they are the same but for plain values of headers that decide nothing."""
+        head = self._head
+        if len(raw) != len(self._raw) or status != head.status:
+            return None
+        if raw == self._raw:
+            return head
+        fields, passing, at = head.fields, head.passing, -1
+        for pair, before in zip(raw, self._raw, strict=True):
+            at += 1
+            if pair == before:
+                continue
+            value = pair[1].decode("latin-1")
+            if pair[0] != before[0] or not (value.isascii() and value.isprintable()):
+                return None
+            fields = fields.copy() if fields is head.fields else fields
+            name, place = self._place(at)
+            if name in _FIXED:
+                return None
+            if name is not None:
+                fields[name] = value
+            if place >= 0:
+                passing = passing[:]
+                passing[place] = passing[place][0], value
+        block = head.block if passing is head.passing else None
+        return ReplyHead(fields, passing, head.kind, head.encoding, head.has_end, block, status, 0, head.tells_limits)
+
+    def _place(self, at: int) -> tuple[str | None, int]:
+        if not self._places:
+            seen, passed = set[str](), 0
+            for name, _ in self._raw:
+                low, passes = name.decode("latin-1").lower(), bool(reaches_client([(name, b"")])[1])
+                self._places.append((None if low in seen and low not in _FIXED else low, passed if passes else -1))
+                seen.add(low)
+                passed += passes
+            if passed != len(self._head.passing):  # `Connection` names some of them
+                self._places = [("connection", -1)] * len(self._raw)
+        return self._places[at]
+
+
 class KnownHeads:
-    """The heads of one origin's replies that say how long their body is, by how many lines they have.
+    """The heads of one origin's replies that say how long their body is, by how many lines they have; and of others the last one.
 
     Of the reply that was known last: how it `begins`, the size of its body, and its head. One with the same bytes in front and a
     body of the same size has that head.
     """
 
-    __slots__ = ("_known", "_tries", "begins", "body_size", "last")
+    __slots__ = ("_known", "_last_read", "_tries", "begins", "body_size", "last")
 
     def __init__(self) -> None:
+        self._last_read = _LastRead([], _NOTHING_MORE)
         self._known: dict[int, _Known] = {}
         self._tries = self.body_size = 0
         self.begins = b""
@@ -149,6 +200,15 @@ class KnownHeads:
         if head is not None:
             self._tries -= self._tries > 0
             self.begins, self.body_size, self.last = data[: end + 4], len(data) - end - 4, head
+        return head
+
+    def read(self, raw: list[tuple[bytes, bytes]], status: int) -> ReplyHead:
+        """The head of these headers, as they came over the wire."""
+        head = self._last_read.again(raw, status)
+        if head is None:
+            head = read_reply_head(raw, status)
+            if sum([len(name) + len(value) for name, value in raw]) <= _LARGEST_KNOWN:
+                self._last_read = _LastRead(raw, head)
         return head
 
     def learn(self, data: bytes) -> None:
