@@ -67,7 +67,11 @@ def _experiment(found: dict[str, Any] | None) -> str:
 
 def _say_choice(found: dict[str, Any]) -> None:
     """Why it goes there, where there was a choice, and what the entry of the model makes of the request."""
-    if found["fallback"]:
+    if found["fallback"] == "budget":
+        say(
+            "it begins there, as a budget has no room for what comes before, and the model's `fallback_on` has `budget`"
+        )
+    elif found["fallback"]:
         say(f"it begins there, as at least {found['fallback']} of the tightest budget is spent")
     for reason in (found["decision"] or {"reasons": ()})["reasons"]:
         say(f"  {reason}")

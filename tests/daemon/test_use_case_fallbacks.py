@@ -63,6 +63,12 @@ def test_the_budget_decides_who_answers(daemon: Daemon, upstream: Upstream) -> N
     assert told(reply) == (200, "local", "model=llama3.1, fallback=budget")
     line = daemon.line_of(reply)
     assert line["attempts"] == 1
+    config = "--config", str(daemon.folder / "config.yaml")
+    explained = typed(daemon.folder, "explain", "spent", "--key", "alice", "--max-tokens", "9000", *config)
+    assert " at local: llama3.1\nit begins there, as a budget has no room for what comes before" in explained.stdout
+    assert explained.stdout.rstrip().endswith("goes: it is free of charge"), explained
+    explained = typed(daemon.folder, "explain", "openai/gpt-4o", "--key", "alice", "--max-tokens", "9000", *config)
+    assert "refused with 402 budget_exceeded by " in explained.stdout
     refused = daemon.chat("spent", max_tokens=9000, tollkeeper={"fallback": False})
     assert (refused.status, refused.error["code"]) == (402, "budget_exceeded")
     assert daemon.chat("openai/gpt-4o", max_tokens=9000).status == 402, "a name that says nothing of it is refused"

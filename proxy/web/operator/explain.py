@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -12,20 +11,19 @@ from msgspec.structs import asdict, replace
 
 from proxy.config.problems import suggestion
 from proxy.dialects.contract import url_for
-from proxy.errors import BudgetExceeded, InvalidValue, ModelNotFound
+from proxy.errors import InvalidValue, ModelNotFound
 from proxy.exchange.attempt import members_for
-from proxy.exchange.refusals import code_of, spent_up
+from proxy.exchange.refusals import code_of
 from proxy.exchange.routing import Router
 from proxy.exchange.trials import plan_of
-from proxy.policy.money.account import Exceeded, InFlight, Standing
+from proxy.policy.limits.limiter import Denied
+from proxy.policy.money.account import Standing
 from proxy.policy.money.amounts import usd_text
-from proxy.policy.money.books import Books
-from proxy.policy.money.bounds import Bound
-from proxy.policy.money.budgets import GLOBAL, Subject
-from proxy.policy.money.prices import FREE_OF_CHARGE, Price
-from proxy.policy.money.quote import Go, Quote, Refuse, decide, judge_in_shadow, quote_for
+from proxy.policy.money.budgets import GLOBAL, Limit, Subject
+from proxy.policy.money.quote import Quote, quote_for
 from proxy.policy.money.weight import weigh
 from proxy.policy.names.access import choose, named_provider, routed
+from proxy.policy.retries.retry import Attempt, Rounds, past_budget
 from proxy.policy.routing.deciding import planned, refused_for_money
 from proxy.policy.routing.values import Ask as Asked
 from proxy.policy.routing.values import Decision
@@ -34,16 +32,28 @@ from proxy.policy.sharing import first_said, wish_for
 from proxy.policy.tenants import most_output, scopes_of, tenants_of
 from proxy.policy.use_cases.dress import dress
 from proxy.policy.use_cases.values import NO_USE
-from proxy.policy.values import Caller, Plan
+from proxy.policy.values import Caller, Plan, RetryRules
 from proxy.web.client.keys import OPEN
 from proxy.web.client.planning import begun_at
 from proxy.web.operator.admin_api import AdminApi, Unknown, standing_row
+from proxy.web.operator.explained_hold import HoldSeen, bound_told, hold_seen, price_told, shadows_seen
 from proxy.web.operator.tenants import order_of
 from proxy.wire.call import Call, read_call
 from proxy.wire.endpoints import MODEL_ROWS
 from proxy.wire.outgoing import Change, outgoing
 
-_PER_MILLION = Decimal(1_000_000)
+
+class _Attempt(Struct, frozen=True):
+    """The first attempt that is made: the call as its model's entry wants it, and what that changed; what it may cost, the tokens that
+    limits would reserve for it, the budgets it is under and what they say."""
+
+    call: Call
+    plan: Plan
+    adjusted: tuple[str, ...]
+    quote: Quote
+    tokens: int
+    under: tuple[str, ...]
+    hold: HoldSeen
 
 
 class ExplainAsk(Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,28 +70,16 @@ class ExplainAsk(Struct, frozen=True, forbid_unknown_fields=True):
     endpoint: Literal["chat/completions", "messages", "responses"] = "chat/completions"
 
 
-class _Hold(Struct, frozen=True):
-    """The hold a call would take, or the verdict that ends it before (`amount_pusd` None)."""
-
-    verdict: str
-    amount_pusd: int | None = None
-    maximum: int | None = None
-
-
 def explain(admin_api: AdminApi, ask: ExplainAsk, now: float) -> dict[str, Any]:
     """Everything that decides about a call. Raises `Unknown` for names nobody knows, and what is wrong with variables."""
     caller = caller_of(admin_api, ask.key)
     plan, experiment, decision, fallback = _plan(admin_api, ask, caller)
-    call, plan, adjusted = _call(ask, plan)
-    quote, tokens = _quote(admin_api, call, plan, caller)
-    scopes = scopes_of(caller)
-    under = admin_api.under(scopes, _subject(caller, ask, plan))
-    denied = None if admin_api.limiter is None else admin_api.limiter.of(scopes).judge(tokens, time.monotonic_ns())
-    hold = _hold(admin_api, quote, (under, caller.name), now)
-    shadows = _shadows(admin_api, quote, (under, caller.name), now)
-    limits = (
-        [] if admin_api.limiter is None else admin_api.limiter.denied_in_shadow(scopes, tokens, time.monotonic_ns())
-    )
+    first = _first_attempt(admin_api, ask, caller, plan, now)
+    fallback = fallback if len(first.plan.targets) == len(plan.targets) else "budget"
+    call, plan, quote, hold = first.call, first.plan, first.quote, first.hold
+    scopes, whose = scopes_of(caller), (first.under, caller.name)
+    denied, limits = _limits_seen(admin_api, scopes, first.tokens)
+    shadows = shadows_seen(admin_api, quote, whose, now)
     return {
         "model": ask.model,
         "key": caller.name or None,
@@ -95,11 +93,11 @@ def explain(admin_api: AdminApi, ask: ExplainAsk, now: float) -> dict[str, Any]:
         "use_case": plan.use.version if plan.use else None,
         "sharing": _sharing(caller, call, plan),
         "sent": _sent(admin_api, call, plan, hold.maximum),
-        "adjusted": list(adjusted),
-        "price": _price(quote),
-        "hold": _bound(quote, hold),
+        "adjusted": list(first.adjusted),
+        "price": price_told(quote),
+        "hold": bound_told(quote, hold),
         "tool_uses": admin_api.settings.money.rules.tool_uses,
-        "budgets": [_row(one, hold, shadows) for one in admin_api.books.standings(under, now)],
+        "budgets": [_row(one, hold, shadows) for one in admin_api.books.standings(first.under, now)],
         "verdict": hold.verdict if denied is None else f"refused with 429 {code_of(denied.limit)} by {denied.limit.id}",
         "shadow_rejections": [
             *(f"{code_of(limit)} by {limit.id}" for limit in limits),
@@ -108,7 +106,15 @@ def explain(admin_api: AdminApi, ask: ExplainAsk, now: float) -> dict[str, Any]:
     }
 
 
-def _row(standing: Standing, hold: _Hold, shadows: dict[str, tuple[int, str | None]]) -> dict[str, Any]:
+def _limits_seen(admin_api: AdminApi, scopes: tuple[str, ...], tokens: int) -> tuple[Denied | None, list[Limit]]:
+    """The limit in the way, and those in shadow that would be."""
+    limiter, now_ns = admin_api.limiter, time.monotonic_ns()
+    if limiter is None:
+        return None, []
+    return limiter.of(scopes).judge(tokens, now_ns), limiter.denied_in_shadow(scopes, tokens, now_ns)
+
+
+def _row(standing: Standing, hold: HoldSeen, shadows: dict[str, tuple[int, str | None]]) -> dict[str, Any]:
     """A budget before and after."""
     held = shadows[standing.budget.id][0] if standing.budget.shadow else hold.amount_pusd
     after = None if held is None else standing.left_pusd - held
@@ -138,7 +144,7 @@ def caller_of(admin_api: AdminApi, name: str | None) -> Caller:
 def _plan(
     admin_api: AdminApi, ask: ExplainAsk, caller: Caller
 ) -> tuple[Plan, dict[str, Any] | None, Decision | None, str]:
-    """The last is from which part of the budget on it begins elsewhere."""
+    """The last is from which part of the budget on it begins elsewhere, "" where it does not."""
     try:
         at = None if ask.provider is None else named_provider(admin_api.names, None, ask.provider)
         plan, experiment = _tried(admin_api, ask, choose(caller, admin_api.names, ask.model, at), caller)
@@ -153,10 +159,31 @@ def _begun(admin_api: AdminApi, ask: ExplainAsk, caller: Caller, plan: Plan) -> 
     """The plan with what comes first as much of the budgets is spent now."""
     under = admin_api.under(scopes_of(caller), _subject(caller, ask, plan))
     begun, threshold = begun_at(plan, admin_api.books.spent_part(under, time.time()))
-    first = begun.targets[begun.start]
-    led = admin_api.prices.label_for(first, plan.label, ask.model) or f"{first.provider}/{first.model}"
-    label = led if threshold else plan.label
-    return replace(begun, targets=begun.targets[begun.start :], start=0, label=label), threshold
+    return (_from(admin_api, ask, begun, begun.start), threshold) if threshold else (begun, "")
+
+
+def _from(admin_api: AdminApi, ask: ExplainAsk, plan: Plan, start: int) -> Plan:
+    """The plan from one of its targets on."""
+    first = plan.targets[start]
+    label = admin_api.prices.label_for(first, plan.label, ask.model) or f"{first.provider}/{first.model}"
+    return replace(plan, targets=plan.targets[start:], start=0, label=label)
+
+
+def _first_attempt(admin_api: AdminApi, ask: ExplainAsk, caller: Caller, plan: Plan, now: float) -> _Attempt:
+    """The attempt that is made first: at the first target of the plan that is not passed over."""
+    call, dressed, adjusted = _call(ask, plan)
+    quote, tokens = _quote(admin_api, call, dressed, caller)
+    under = admin_api.under(scopes_of(caller), _subject(caller, ask, dressed))
+    hold = hold_seen(admin_api, quote, (under, caller.name), now)
+    if (onward := _onward(admin_api, ask, plan, hold)) is not None:
+        return _first_attempt(admin_api, ask, caller, onward, now)
+    return _Attempt(call, dressed, adjusted, quote, tokens, under, hold)
+
+
+def _onward(admin_api: AdminApi, ask: ExplainAsk, plan: Plan, hold: HoldSeen) -> Plan | None:
+    """The plan from the next target on, where budgets have no room for the first and its entry has the next one asked then."""
+    rounds = Rounds(len(plan.targets), RetryRules(), None, None if plan.use is None else plan.use.fallback_on)
+    return None if past_budget(hold.spent, Attempt(), rounds) is None else _from(admin_api, ask, plan, 1)
 
 
 def _decided(admin_api: AdminApi, plan: Plan, caller: Caller, maximum: int | None) -> tuple[Plan, Decision | None]:
@@ -225,76 +252,3 @@ def _quote(admin_api: AdminApi, call: Call, plan: Plan, caller: Caller) -> tuple
     except InvalidValue as error:
         raise Unknown(error.message) from None
     return quote_for(weight, provider, [(plan.label, target.model)], admin_api.prices, rules), weight.likely_tokens
-
-
-def _hold(admin_api: AdminApi, quote: Quote, whose: tuple[tuple[str, ...], str], now: float) -> _Hold:
-    """What `Admission.hold` would decide, without waiting."""
-    scopes, key = whose
-    if quote.is_free:
-        return _Hold("goes: it is free of charge", 0)
-    if not admin_api.books.is_bound(scopes):
-        return _Hold("goes: no budget applies", quote.most_pusd)
-    if quote.bound is None:
-        if admin_api.settings.money.rules.unpriced == "deny":
-            return _Hold(_refused(quote))
-        return _Hold("goes: it has no price, and budget_policy.unpriced allows that", 0)
-    return _judged(admin_api.books, quote, quote.bound, (scopes, key), now)
-
-
-def _shadows(
-    admin_api: AdminApi, quote: Quote, whose: tuple[tuple[str, ...], str], now: float
-) -> dict[str, tuple[int, str | None]]:
-    """What each budget in shadow would hold, and what it would refuse the call with, by its id."""
-    rules, rooms = admin_api.settings.money.rules, admin_api.books.shadow_rooms(*whose, now)
-    return {budget_id: judge_in_shadow(quote, room, rules) for budget_id, room in rooms}
-
-
-def _refused(quote: Quote) -> str:
-    """Why a call that nothing bounds the cost of is refused."""
-    near = None if quote.unbounded is None else quote.unbounded.near
-    if near is None:
-        return "refused with 402 model_not_priced: nothing bounds what it may cost"
-    alike = f"; near it: {', '.join(near)}" if near else ""
-    return f"refused with 404 model_not_found: no list of models has this name{alike}"
-
-
-def _judged(books: Books, quote: Quote, bound: Bound, whose: tuple[tuple[str, ...], str], now: float) -> _Hold:
-    scopes, key = whose
-    room = books.room(scopes, key, now)
-    assert room is not None
-    decision = decide(bound, room, may_lower=quote.may_lower)
-    if isinstance(decision, Go):
-        lowered = "" if decision.maximum is None else f", its maximum of output tokens set to {decision.maximum}"
-        return _Hold(f"goes{lowered}", decision.hold_pusd, decision.maximum)
-    verdict = books.judge(scopes, key, decision.least_pusd, now)
-    in_the_way = verdict.budget.id if isinstance(verdict, InFlight | Exceeded) else ""
-    if isinstance(decision, Refuse):
-        code = spent_up(verdict.budget).code if isinstance(verdict, Exceeded) else BudgetExceeded.code
-        return _Hold(f"refused with 402 {code} by {in_the_way}")
-    return _Hold(f"waits, then 429 budget_in_flight: calls under way hold {in_the_way}", decision.least_pusd)
-
-
-def _bound(quote: Quote, hold: _Hold) -> dict[str, Any]:
-    """The hold in numbers; a prompt adds its bytes, at the price of input."""
-    bound = quote.bound
-    return {
-        "usd": None if hold.amount_pusd is None else usd_text(hold.amount_pusd),
-        "most_usd": None if quote.most_pusd is None else usd_text(quote.most_pusd),
-        "least_usd": usd_text(quote.least_pusd),
-        "output_tokens": hold.maximum or (None if bound is None else bound.output_tokens),
-    }
-
-
-def _price(quote: Quote) -> dict[str, Any] | None:
-    """USD per million tokens, in as few digits as say it."""
-    if quote.price is None:
-        return None
-    if quote.price == FREE_OF_CHARGE:
-        return {"input_usd": "0", "output_usd": "0", "cached_input_usd": "0"}
-    names = ("input_usd", "output_usd", "cached_input_usd")
-    return {name: _per_million(quote.price, name) for name in names}
-
-
-def _per_million(price: Price, name: str) -> str | None:
-    usd = getattr(price, name)
-    return None if usd is None else f"{(usd * _PER_MILLION).normalize():f}"
