@@ -99,12 +99,14 @@ class Kind(Struct, eq=False):
 
 
 class Alike(Struct, gc=False):
-    """Calls of one kind that ended together, whosever they are. `entry` is that of another one of the kind."""
+    """Calls of one kind that ended together, whosever they are. `entry` is that of another one of the kind. `has_seldom`: some
+    may have a tenant, or else what few have."""
 
     entry: Entry
     ended: list[Ended]
     lines: list[Line | OddLine]
     kind: Kind | None = None
+    has_seldom: bool = True
 
 
 class Told(Struct):
@@ -158,7 +160,7 @@ class Kinds:
         runs, parted = list[tuple[Kind, int]](), dict[Kind, Alike]()
         for (begin, kind), end in zip(begins, [*[begin for begin, _ in begins[1:]], count], strict=True):
             runs.append((kind, end - begin))
-            same = parted.get(kind) or parted.setdefault(kind, Alike(kind.entry, [], [], kind))
+            same = parted.get(kind) or parted.setdefault(kind, Alike(kind.entry, [], [], kind, has_seldom))
             same.ended += ended[begin:end]
         return runs, parted, has_seldom
 

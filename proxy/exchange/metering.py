@@ -128,7 +128,12 @@ class Metering:
     def _metered(self, same: Same) -> Alike:
         ended, kind = same.ended, same.kind
         assert kind is not None
-        whose = [(record.key, record.tenant or None) for record, _ in ended]
+        if same.has_seldom:
+            whose = [(record.key, record.tenant or None) for record, _ in ended]
+        else:
+            keys = [record.key for record, _ in ended]
+            is_one = keys.count(keys[0]) == len(keys)
+            whose = [(keys[0], None)] * len(keys) if is_one else [(key, None) for key in keys]
         saved_pusd = sum([record.saved_pusd for record, _ in ended]) if same.entry.cache else 0
         return Alike(self._meter(kind, same), same.lines, whose, saved_pusd)
 

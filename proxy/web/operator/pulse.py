@@ -67,7 +67,7 @@ def summed(kinds: Sequence[Alike]) -> Ended:
     priced = [alike.ended for alike in kinds if alike.entry.cost_usd is not None]
     cost_pusd = sum([record.cost_pusd for same in priced for record, _ in same])
     whole = Ended(_Sums(len(firsts), errors, cost_pusd, times))
-    if any([record.tenant for alike in kinds for record, _ in alike.ended]):
+    if any([record.tenant for alike in kinds if alike.has_seldom for record, _ in alike.ended]):
         _part(whole.of_tenants, kinds)
     return whole
 
