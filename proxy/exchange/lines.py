@@ -219,21 +219,21 @@ def _lines(pieces: Pieces, ended: Sequence[Ended], unit: Credits | None, *, has_
     Times are to the microsecond; what of the time to the reply was ours is what nobody else took."""
     lines: list[Line] = []
     level, is_priced, has_more, endpoint, source, template, usual = pieces
-    has_more, whole = has_more or has_seldom or unit is not None, _TO_WHOLE
+    has_more, whole, digits = has_more or has_seldom or unit is not None, _TO_WHOLE, THREE_DIGITS
     second, to_second, milli, began = 0.0, "", -1, ""
     for record, at in ended:
         usage, start = record.usage or _UNKNOWN, record.started
         first_byte, token = record.first_byte_at, record.first_token_at
         ours = (first_byte or at) - start - record.upstream_seconds - record.waited_seconds
         cost_usd = usd_text(record.cost_pusd) if is_priced else None
-        seconds = record.at + at - start
-        if not 0.0 <= seconds - second < 1.0:  # most end in the same second as the one before
-            second = seconds // 1.0
-            to_second = instant(int(second) * 1000).removesuffix("000Z")
+        rest = record.at + at - start - second
+        if not 0.0 <= rest < 1.0:  # most end in the same second as the one before
+            second = (record.at + at - start) // 1.0
+            rest, to_second = record.at + at - start - second, instant(int(second) * 1000).removesuffix("000Z")
         at_milli = floor(record.at * 1000)
         if at_milli != milli:  # many begin in the same millisecond
             milli, began = at_milli, instant(at_milli)
-        micro = floor((seconds - second) * 1e6)
+        micro = floor(rest * 1e6)
         lines.append(Line(
             record.request_id, record.upstream_request_id, began, record.key, endpoint,
             usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens, cost_usd, source,
@@ -242,7 +242,7 @@ def _lines(pieces: Pieces, ended: Sequence[Ended], unit: Credits | None, *, has_
             ((at - start) * 1e6 + whole - whole) / 1e6,
             (ours * 1e6 + whole - whole) / 1e6 if ours > 0.0 else 0.0,
             _rest(template, _seldom(record, cost_usd, unit)) if has_more else usual, level,
-            f"{to_second}{THREE_DIGITS[micro // 1000]}{THREE_DIGITS[micro % 1000]}Z",
+            f"{to_second}{digits[micro // 1000]}{digits[micro % 1000]}Z",
         ))  # fmt: skip
     return lines
 
