@@ -14,6 +14,7 @@ from proxy.exchange.off_loop import LARGE
 from proxy.exchange.record import Record
 from proxy.exchange.reply import Reply
 from proxy.exchange.stepper import Timeout
+from proxy.wire.alike import NOTHING_ALIKE
 from proxy.wire.chunks import parted
 from proxy.wire.endpoints import DRAWING
 from proxy.wire.first_token import has_first_token
@@ -119,7 +120,8 @@ class _Passing:
 
     def __init__(self, client: Client, reply: Reply, timeout: Timeout) -> None:
         self._client, self._connection, self._deadlines = client, client.connection, client.deadlines
-        self._reader, self._findings, self._alike = reply.reader, reply.reader.findings, reply.reader.alike
+        self._reader = reader = reply.reader
+        self._findings, self._alike = reader.findings, NOTHING_ALIKE
         self._interpreter, self._settler, self._timeout = reply.interpreter, reply.settler, timeout
         self._send = client.sends_chunks() if reply.interpreter is None else never
         self._heard_at = 0.0  # by the latest look at deadlines
@@ -129,6 +131,7 @@ class _Passing:
         """Itself, where what comes next may be such a piece."""
         if not self._reader.knows:
             return None
+        self._alike = self._reader.alike
         look_at = None if self._settler is None else self._settler.look_at
         self._before_tokens = sys.maxsize if look_at is None else look_at
         return self

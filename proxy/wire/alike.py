@@ -86,3 +86,6 @@ class Alike(Struct, eq=False, gc=False):
                     self._before, self._behind = before, behind + END
                     self._start, self._end = start, -len(self._behind)
                     return
+
+
+NOTHING_ALIKE = Alike()

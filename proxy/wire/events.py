@@ -76,7 +76,8 @@ def _number(text: str) -> Decimal:
 # Members of an event that say more than its text.
 _TELLING = "error usage response message item output tool_usage tools x_groq timings meta usage_info".split()
 _telling = attrgetter(*_TELLING)
-_NOTHING_TOLD = (UNSET,) * len(_TELLING)
+_besides_text = attrgetter("type", "delta", "status", "background", "content", *_TELLING)
+_NOTHING_BUT_TEXT = (*[None] * 4, *[UNSET] * (1 + len(_TELLING)))
 _exact = msgspec.json.Decoder(dict[str, Any], float_hook=_number)
 
 
@@ -97,13 +98,18 @@ def text_alone(data: bytes) -> str | None:
     if event is None or not event.choices or len(event.choices) != 1 or event.choices[0].index:
         return None
     choice = event.choices[0]
-    silent = event.type, event.delta, event.status, event.background, choice.text, choice.usage or None
-    if not isinstance(choice.delta, Delta) or choice.finish_reason or any(value is not None for value in silent):
+    if type(choice.delta) is not Delta or choice.finish_reason or choice.text is not None or choice.usage is not UNSET:
         return None
-    told = _telling(event)
-    if event.content is not UNSET or (told != _NOTHING_TOLD and any(read_value(raw) is not None for raw in told)):
+    if _besides_text(event) != _NOTHING_BUT_TEXT and not _says_nothing_else(event):
         return None
     return choice.delta.content if isinstance(choice.delta.content, str) else None
+
+
+def _says_nothing_else(event: Event) -> bool:
+    silent = event.type, event.delta, event.status, event.background
+    if event.content is not UNSET or any(value is not None for value in silent):
+        return False
+    return all(read_value(raw) is None for raw in _telling(event))
 
 
 def _read_odd_event(data: bytes) -> Event | None:

@@ -18,18 +18,20 @@ class StreamReader:
     """Reads an event stream. `hide_usage` takes out the usage event we, not the client, asked for."""
 
     __slots__ = (
+        "_alike",
         "_cutter",
         "_hid_the_last",
         "_hide_usage",
         "_is_midway",
         "_large",
         "_line_end_is_open",
-        "alike",
+        "_unlearnt",
         "findings",
     )
 
     def __init__(self, findings: Findings, *, hide_usage: bool = False) -> None:
-        self.alike = Alike()
+        self._alike = Alike()
+        self._unlearnt = b""  # an event to be learnt once what it says has passed
         self._cutter = EventCutter()
         self._hide_usage = hide_usage
         self._hid_the_last = False
@@ -59,7 +61,7 @@ class StreamReader:
             if self.findings.usage_only:
                 return b"" if self._hide_usage else chunk
             if not self.findings.terminal:  # which nothing like it follows
-                self.alike.learn(chunk)
+                self._unlearnt = chunk
             return chunk
         if not chunk:
             return chunk
@@ -74,6 +76,14 @@ class StreamReader:
     def knows(self) -> bool:
         """Whether what comes next may be an event that `alike` knows again: what came last was a whole one."""
         return self.alike.knows and not self._is_midway
+
+    @property
+    def alike(self) -> Alike:
+        """What its events have in common, what passed last among them."""
+        event, self._unlearnt = self._unlearnt, b""
+        if event:
+            self._alike.learn(event)
+        return self._alike
 
     def _feed(self, chunk: bytes) -> bytes:
         cutter = self._cutter
@@ -134,7 +144,7 @@ class StreamReader:
             elif shown is not None:
                 shown.append(event)
         if not tokens and not findings.usage_only and not findings.terminal and _is_one_line(event):
-            alike.learn(event)
+            self._unlearnt = event
         return block if shown is None else b"".join(shown)
 
 
