@@ -5,9 +5,9 @@ Nearly every call differs from one before it in its ids, key, times, tokens and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import chain, islice
+from itertools import chain
 from math import floor
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -128,17 +128,18 @@ class Kinds:
         runs, alike, has_seldom = self._parted(ended)
         is_usual = _are_usual(ended, has_seldom=has_seldom)
         has_odd = not is_usual or any([kind.is_odd for kind in alike])
-        for kind, same in alike.items():
-            if has_odd:
-                same.lines = _told(kind, same.ended, unit, is_usual=is_usual)
-            else:
-                same.lines += _lines(kind.pieces, same.ended, unit, has_seldom=has_seldom)
-        told = {kind: iter(same.lines) for kind, same in alike.items()}
-        lines = list(chain.from_iterable([islice(told[kind], count) for kind, count in runs]))
+        if has_odd:
+            parts: list[Any] = [_told(kind, same.ended, unit, is_usual=is_usual) for kind, same in alike.items()]
+        else:
+            groups = [(kind.pieces, same.ended) for kind, same in alike.items()]
+            parts = list(_lines(groups, unit, has_seldom=has_seldom))
+        for same, own in zip(alike.values(), parts, strict=True):
+            same.lines.extend(own)  # to set a field of a Struct takes longer
+        lines = list(chain.from_iterable([same.lines[begin:end] for same, begin, end in runs]))
         return Told(lines, list(alike.values()), has_odd)
 
-    def _parted(self, ended: Sequence[Ended]) -> tuple[list[tuple[Kind, int]], dict[Kind, Alike], bool]:
-        """How many of which kind came in turn, those of each kind, without their lines, and whether some have what few have."""
+    def _parted(self, ended: Sequence[Ended]) -> tuple[list[tuple[Alike, int, int]], dict[Kind, Alike], bool]:
+        """Which of which kind came in turn, those of each kind, without their lines, and whether some have what few have."""
         begins, has_seldom, count = list[tuple[int, Kind]](), False, 0
         newest: tuple[Any, ...] = ()
         for record, at in ended:
@@ -157,11 +158,11 @@ class Kinds:
             if marks is not UNMARKED or record.tenant or record.decision:
                 has_seldom = True
             count += 1
-        runs, parted = list[tuple[Kind, int]](), dict[Kind, Alike]()
+        runs, parted = list[tuple[Alike, int, int]](), dict[Kind, Alike]()
         for (begin, kind), end in zip(begins, [*[begin for begin, _ in begins[1:]], count], strict=True):
-            runs.append((kind, end - begin))
             same = parted.get(kind) or parted.setdefault(kind, Alike(kind.entry, [], [], kind, has_seldom))
-            same.ended += ended[begin:end]
+            runs.append((same, there := len(same.ended), there + end - begin))
+            same.ended.extend(ended[begin:end])
         return runs, parted, has_seldom
 
     def _kind(self, ended: Ended, shared: tuple[Any, ...]) -> Kind:
@@ -173,7 +174,7 @@ class Kinds:
                 known.clear()
             flags: tuple[str, ...] = others[-2]
             said = "", bool(ended[0].cost_source) and not ended[0].pending, ended[0].cost_source == "cached"
-            own = _lines((*said, *_NO_JSON), [ended], None, has_seldom=False)[0]
+            ((own,),) = _lines([((*said, *_NO_JSON), [ended])], None, has_seldom=False)
             kind = known[shared] = _begun(_entry(ended, own, flags, None), said[1:])
         return kind
 
@@ -208,43 +209,45 @@ def _told(kind: Kind, ended: Sequence[Ended], unit: Credits | None, *, is_usual:
     for one in ended:
         is_odd = kind.is_odd or not (is_usual or _are_usual([one], has_seldom=True))
         pieces = (*kind.pieces[:3], *_NO_JSON) if is_odd else kind.pieces
-        (line,) = _lines(pieces, [one], unit, has_seldom=True)
+        ((line,),) = _lines([(pieces, [one])], unit, has_seldom=True)
         entry = _entry(one, line, kind.entry.flags, unit) if is_odd else None
         told.append(line if entry is None else OddLine(**asdict(entry), event="call", level=line.level, time=line.time))
     return told
 
 
-def _lines(pieces: Pieces, ended: Sequence[Ended], unit: Credits | None, *, has_seldom: bool) -> list[Line]:
-    """Of calls of a kind. In the order of a line's fields: by their names it takes four times as long.
+def _lines(
+    groups: Iterable[tuple[Pieces, Sequence[Ended]]], unit: Credits | None, *, has_seldom: bool
+) -> Iterator[list[Line]]:
+    """Of calls of each of these kinds. In the order of a line's fields: by their names it takes four times as long.
     Times are to the microsecond; what of the time to the reply was ours is what nobody else took."""
-    lines: list[Line] = []
-    level, is_priced, has_more, endpoint, source, template, usual = pieces
-    has_more, whole, digits = has_more or has_seldom or unit is not None, _TO_WHOLE, THREE_DIGITS
-    second, to_second, milli, began = 0.0, "", -1, ""
-    for record, at in ended:
-        usage, start = record.usage or _UNKNOWN, record.started
-        first_byte, token = record.first_byte_at, record.first_token_at
-        ours = (first_byte or at) - start - record.upstream_seconds - record.waited_seconds
-        cost_usd = usd_text(record.cost_pusd) if is_priced else None
-        rest = record.at + at - start - second
-        if not 0.0 <= rest < 1.0:  # most end in the same second as the one before
-            second = (record.at + at - start) // 1.0
-            rest, to_second = record.at + at - start - second, instant(int(second) * 1000).removesuffix("000Z")
-        at_milli = floor(record.at * 1000)
-        if at_milli != milli:  # many begin in the same millisecond
-            milli, began = at_milli, instant(at_milli)
-        micro = floor(rest * 1e6)
-        lines.append(Line(
-            record.request_id, record.upstream_request_id, began, record.key, endpoint,
-            usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens, cost_usd, source,
-            None if first_byte is None else ((first_byte - start) * 1e6 + whole - whole) / 1e6,
-            None if token is None else ((token - start) * 1e6 + whole - whole) / 1e6,
-            ((at - start) * 1e6 + whole - whole) / 1e6,
-            (ours * 1e6 + whole - whole) / 1e6 if ours > 0.0 else 0.0,
-            _rest(template, _seldom(record, cost_usd, unit)) if has_more else usual, level,
-            f"{to_second}{digits[micro // 1000]}{digits[micro % 1000]}Z",
-        ))  # fmt: skip
-    return lines
+    whole, digits, second, to_second, milli, began = _TO_WHOLE, THREE_DIGITS, 0.0, "", -1, ""
+    for (level, is_priced, has_more, endpoint, source, template, usual), ended in groups:
+        lines: list[Line] = []
+        has_more = has_more or has_seldom or unit is not None
+        for record, at in ended:
+            usage, start = record.usage or _UNKNOWN, record.started
+            first_byte, token = record.first_byte_at, record.first_token_at
+            ours = (first_byte or at) - start - record.upstream_seconds - record.waited_seconds
+            cost_usd = usd_text(record.cost_pusd) if is_priced else None
+            rest = record.at + at - start - second
+            if not 0.0 <= rest < 1.0:  # most end in the same second as the one before
+                second = (record.at + at - start) // 1.0
+                rest, to_second = record.at + at - start - second, instant(int(second) * 1000).removesuffix("000Z")
+            at_milli = floor(record.at * 1000)
+            if at_milli != milli:  # many begin in the same millisecond
+                milli, began = at_milli, instant(at_milli)
+            micro = floor(rest * 1e6)
+            lines.append(Line(
+                record.request_id, record.upstream_request_id, began, record.key, endpoint,
+                usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens, cost_usd, source,
+                None if first_byte is None else ((first_byte - start) * 1e6 + whole - whole) / 1e6,
+                None if token is None else ((token - start) * 1e6 + whole - whole) / 1e6,
+                ((at - start) * 1e6 + whole - whole) / 1e6,
+                (ours * 1e6 + whole - whole) / 1e6 if ours > 0.0 else 0.0,
+                _rest(template, _seldom(record, cost_usd, unit)) if has_more else usual, level,
+                f"{to_second}{digits[micro // 1000]}{digits[micro % 1000]}Z",
+            ))  # fmt: skip
+        yield lines
 
 
 def _seldom(record: Record, cost_usd: str | None, unit: Credits | None) -> Seldom:

@@ -53,14 +53,16 @@ class Metering:
     def costs(self, settled: list[Booked]) -> None:
         """To their sums, by what the metrics tell them apart by; and tell what is odd about their figures."""
         newest: tuple[str, ...] = ()
-        costs, pusd, read, wrote = self._sums_of(newest), 0, 0, 0
+        costs, pusd, read, wrote = [0, 0, 0, 0, 0, 0], 0, 0, 0
         for row, doubts, over_pusd in settled:
             if doubts or over_pusd:
                 self._tell_odd(row, doubts, over_pusd)
             whose = (row.provider, row.model, row.key, row.source, row.tenant)
             if whose != newest:  # as few are where few keys call, and found out in half the time
-                costs[:3] = costs[0] + pusd, costs[1] + read, costs[2] + wrote
-                newest, costs, pusd, read, wrote = whose, self._sums_of(whose), 0, 0, 0
+                costs[0] += pusd
+                costs[1] += read
+                costs[2] += wrote
+                newest, costs, pusd, read, wrote = whose, self._spent.get(whose) or self._begun(whose), 0, 0, 0
             pusd += row.cost_pusd
             read += row.input_tokens
             wrote += row.output_tokens
@@ -68,16 +70,16 @@ class Metering:
                 costs[3] += row.cached_input_tokens
                 costs[4] += row.cache_write_tokens
                 costs[5] += row.reasoning_tokens
-        costs[:3] = costs[0] + pusd, costs[1] + read, costs[2] + wrote
+        costs[0] += pusd
+        costs[1] += read
+        costs[2] += wrote
 
-    def _sums_of(self, whose: tuple[str, ...]) -> list[int]:
-        """Of nobody, and of what cost nothing for sure, they are not kept."""
-        if not whose or whose[3] == "none":
-            return [0, 0, 0, 0, 0, 0]
-        known = self._spent.get(whose)
-        if known is None:
-            known = self._spent[whose] = [0, 0, 0, 0, 0, 0]
-        return known
+    def _begun(self, whose: tuple[str, ...]) -> list[int]:
+        """Of what cost nothing for sure they are not kept."""
+        costs = [0, 0, 0, 0, 0, 0]
+        if whose[3] != "none":
+            self._spent[whose] = costs
+        return costs
 
     def calls(self, alike: list[Same]) -> None:
         """Calls are over: those wait of whose kind there are few."""

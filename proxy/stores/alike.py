@@ -39,7 +39,7 @@ _OWN = (
 )  # fmt: skip
 _LITERALS: dict[Any, str] = {None: "NULL", "": "''", 0: "0", 1: "1"}  # False and True are 0 and 1
 _MANY = 64
-_BLOCKS = (64, 8, 1)  # rows in one statement: more gain little, and one alone costs twice as much as in a block
+_BLOCKS = (64, 16, 4, 1)  # rows in one statement: more gain little, and one alone costs twice as much as in a block
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@+-]*")  # ends no literal, and begins nothing within one
 _MOST_PLAIN = 1000
 
