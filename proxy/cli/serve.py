@@ -51,7 +51,6 @@ def serve(watches: bool, **options: Any) -> None:
     # until there is something to close; an exception out of a handler is turned into another one by some C callers
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     gc.disable()  # nothing a start makes is garbage; looking for some would take a tenth of its time
-    import_lean()
     from proxy.cli.home import readable_file, refuse_to_serve
 
     chosen = Chosen(**options)
@@ -84,7 +83,8 @@ def _read(chosen: Chosen) -> tuple[Settings, Layers]:
     from proxy.stores import effective, keyset  # noqa: F401
 
     begun = Apart(chosen.read)
-    import_daemon_lean()  # meanwhile
+    import_lean()  # meanwhile, as what reads it needs none of that
+    import_daemon_lean()
     read = begun.result()
     if isinstance(read, ConfigProblems):
         end_with(read)
