@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from proxy.cli.bare_packages import import_bare
+from proxy.cli.late_methods import making_late
 from proxy.cli.late_modules import running_late
 from proxy.cli.late_patterns import compiling_late
 
@@ -41,7 +42,7 @@ def import_lean() -> None:
         _standing_in("urllib.request", getproxies=_proxies, proxy_bypass=_goes_past),  # another client
     ):
         import aiohttp.web_server  # noqa: F401
-    with compiling_late(), _missing("rich"), _missing("greenlet"):
+    with compiling_late(), making_late(), _missing("rich"), _missing("greenlet"):
         # for tracebacks in colours, which our log lines never have, and for threads of another kind; libraries it comes
         # without as well
         import structlog  # noqa: F401
@@ -57,11 +58,15 @@ def import_config_lean() -> None:
     """The same for pydantic."""
     import typing_extensions
 
-    with _standing_in("importlib.metadata", entry_points=_none), _changed(typing_extensions, TypedDict=_OneForAll):
+    with (
+        making_late(),
+        _standing_in("importlib.metadata", entry_points=_none),
+        _changed(typing_extensions, TypedDict=_OneForAll),
+    ):
         # else the description of every package there is would be searched for plugins, and a hundred kinds of dictionaries
         # be made, which are for type checkers
         import pydantic.plugin._loader  # noqa: F401
-    with compiling_late():
+    with compiling_late(), making_late():
         import proxy.config.load  # noqa: F401
 
 

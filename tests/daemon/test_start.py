@@ -146,6 +146,31 @@ def test_a_module_that_waits_for_its_use_runs_once_whoever_comes_first(tmp_path:
     assert told.stdout.split("\n") == ["imported slow", "runs", "fails", "fails", ""]
 
 
+def test_a_method_of_a_data_class_that_waits_for_its_call_does_what_any_does() -> None:
+    code = (
+        "import dataclasses; from proxy.cli.late_methods import making_late\n"
+        "def make(late):\n"
+        "    @dataclasses.dataclass(frozen=True, slots=True, order=True)\n"
+        "    class Pair:\n"
+        "        a: int\n"
+        "        b: str = 'b'\n"
+        "    return Pair\n"
+        "with making_late(): Late = make(True)\n"
+        "Usual = make(False)\n"
+        "assert Late.__eq__.__code__.co_name == 'method' != Usual.__eq__.__code__.co_name\n"
+        "for Pair in (Late, Usual):\n"
+        "    one = Pair(1)\n"
+        "    assert one == Pair(1) and one != Pair(2) and one < Pair(2) and one != 1 and hash(one) == hash(Pair(1, 'b'))\n"
+        "    assert repr(one) == \"make.<locals>.Pair(a=1, b='b')\" == repr(Pair(1))\n"
+        "    assert one.__eq__(1) is NotImplemented and Pair.__eq__.__qualname__.endswith('Pair.__eq__')\n"
+        "    for change in (lambda: setattr(one, 'a', 2), lambda: delattr(one, 'a')):\n"
+        "        try: change()\n"
+        "        except dataclasses.FrozenInstanceError: continue\n"
+        "        raise AssertionError"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True)
+
+
 def test_a_pattern_that_waits_for_its_use_passes_for_one() -> None:
     code = (
         "import re; from proxy.cli.late_patterns import compiling_late\n"
