@@ -14,7 +14,7 @@ from proxy.cli.late_methods import making_late
 from proxy.cli.late_modules import running_late
 from proxy.cli.late_patterns import compiling_late
 
-# other protocols than the provider's, pictures, proxies on the way, and tables of answers
+# other protocols than the provider's, pictures, proxies on the way, and what operators ask for
 _FOR_FEW = (
     "csv",
     "statistics",
@@ -24,6 +24,11 @@ _FOR_FEW = (
     "proxy.translate.images.image_request",
     "proxy.translate.images.replies",
     "proxy.translate.images.writing",
+    "proxy.web.operator.admin",
+    "proxy.web.operator.explain",
+    "proxy.web.operator.model_versions",
+    "proxy.web.operator.pictures",
+    "proxy.web.operator.tenants",
 )
 
 
