@@ -170,10 +170,10 @@ class Connection(asyncio.Protocol):
         size = len(pieces[0]) + len(pieces[1]) if len(pieces) == 2 else sum(map(len, pieces))  # two are most often
         length = b"" if not size and method not in _WITH_LENGTH else LENGTH_LINES.get(size) or length_line(size)
         if is_small := size < JOIN_BELOW_BYTES:
-            self._unsent, rest = b"".join((head, length, b"\r\n", *pieces)), []
+            self._unsent, rest = b"".join([head, length, b"\r\n", *pieces]), []
         else:
             joined = int(len(pieces[0]) < JOIN_BELOW_BYTES)
-            self._unsent, rest = b"".join((head, length, b"\r\n", *pieces[:joined])), pieces[joined:]
+            self._unsent, rest = b"".join([head, length, b"\r\n", *pieces[:joined]]), pieces[joined:]
         self.method, self._due, self._is_fresh = method, due, is_small and method != "HEAD"
         self.response = self.whole = None
         self._sent_at = self._loop.time()

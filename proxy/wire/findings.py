@@ -165,14 +165,13 @@ class Findings(Struct, eq=False):
     def see_whole(self, data: bytes) -> None:
         """Read a whole JSON reply."""
         plain = read_plain_reply(data) if self._shape == "chat" and len(data) <= SMALL else None
-        if plain is None or "-search-" in plain[0].model:
+        if plain is None or "-search-" in (model := plain[0].model):
             self.see(data)
             return
         reply, self._usage_read = plain
         self.events = self._usage_as_of = 1
-        self.has_output, self._finished = True, _FIRST
-        self.generation_id, self.served_model, self.served_by = reply.id, reply.model, reply.provider
-        self._tier = reply.service_tier
+        self.has_output, self._finished, self.served_model = True, _FIRST, model
+        self.generation_id, self.served_by, self._tier = reply.id, reply.provider, reply.service_tier
 
     def see_rest(self, data: bytes) -> None:
         """Read a large event, which was counted as it began, at its end."""

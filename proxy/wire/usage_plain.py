@@ -93,8 +93,7 @@ def read_plain_reply(data: bytes) -> tuple[PlainReply, Usage] | None:
         reply = _reply(data)
     except _UNREADABLE:
         return None
-    usage = _usage_of(reply.usage)
-    return None if usage is None else (reply, usage)
+    return None if (usage := _usage_of(reply.usage)) is None else (reply, usage)
 
 
 def _usage_of(plain: _Plain) -> Usage | None:
