@@ -47,9 +47,9 @@ from proxy.telemetry import Telemetry
 from proxy.web.client.api import Api
 from proxy.web.client.own_usage import live_state
 from proxy.web.operator.actor import Actor
+from proxy.web.operator.admin import Admin
 from proxy.web.operator.admin_api import Declined
 from proxy.web.operator.admin_auth import AdminAuth
-from proxy.web.operator.admin_port import AdminPort
 from proxy.web.operator.answers import ProviderTriedAnswer, StatusAnswer
 from proxy.web.operator.control import Control
 from proxy.web.operator.control_state import LiveState
@@ -77,7 +77,7 @@ class Running(Struct):
     alerts: Alerts
     rules: Rules
     jobs: Jobs
-    admin: AdminPort
+    admin: Admin
     experiments: Experiments
 
 
@@ -141,7 +141,7 @@ class Daemon:
         experiments = Experiments(parts.trials, books, alerts, orders.trail)
         await (await self._stack.enter_async_context(aclosing(experiments))).open(settings)
         self._stack.push_async_callback(begin_reconciling(orders, api, (upstream, lookups), (alerts, telemetry)))
-        admin = AdminPort(AdminAuth(settings, orders.sessions), self._problems, telemetry.page, orders)
+        admin = Admin(AdminAuth(settings, orders.sessions), self._problems, telemetry.page, orders)
         self.admin_url = (await listen(self._stack, admin.answer, settings.admin)).url  # if it fails, no call was taken
         listener = await listen(self._stack, api.answer, settings.listen, self._inherited.get("data", []))
         listener.server.takes, listener.server.line, self.url = parts.gate.has_room_for, api, f"{listener.url}/v1"

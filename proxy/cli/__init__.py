@@ -16,7 +16,6 @@ from typing import Any
 import click
 
 from proxy import __version__
-from proxy.cli.late_patterns import compiling_late
 
 _COMMANDS = (
     "serve",
@@ -162,8 +161,7 @@ class _Lazy(Suggesting):
         if cmd_name not in _COMMANDS:
             return None
         name = cmd_name.replace("-", "_") + "_" * keyword.iskeyword(cmd_name)
-        waits = compiling_late() if name == "serve" else contextlib.nullcontext()
-        with _without_garbage(), waits:
+        with _without_garbage():
             command = getattr(importlib.import_module(f"proxy.cli.{name}"), name)
         return _as_all(command) if isinstance(command, click.Command) else None
 

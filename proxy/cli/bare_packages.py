@@ -6,6 +6,7 @@ import importlib
 import re
 import sys
 import threading
+from importlib.abc import InspectLoader
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec, module_from_spec
 from types import ModuleType
@@ -18,14 +19,13 @@ def import_bare(name: str) -> None:
     """Make a package so that parts of it can be imported by themselves. Whoever wants one of its own names gets it, and all of
     the package with it; nothing is done where it is imported already."""
     spec = None if name in sys.modules else find_spec(name)
-    if spec is not None and spec.submodule_search_locations and hasattr(spec.loader, "get_source"):
-        _Bare(name, spec)
+    if spec is not None and spec.submodule_search_locations and isinstance(spec.loader, InspectLoader):
+        _Bare(name, spec, spec.loader)
 
 
 class _Bare:
-    def __init__(self, name: str, spec: ModuleSpec) -> None:
-        self._name = name
-        self._loader: Any = spec.loader
+    def __init__(self, name: str, spec: ModuleSpec, loader: InspectLoader) -> None:
+        self._name, self._loader = name, loader
         self._package: ModuleType = module_from_spec(spec)
         self._lock = threading.RLock()
         self._is_filling = False

@@ -19,7 +19,7 @@ import msgspec
 
 from proxy.cli.apart import Apart
 from proxy.cli.chosen import Chosen
-from proxy.cli.lean_imports import import_daemon_lean, import_lean
+from proxy.cli.lean_imports import import_lean
 from proxy.policy.values import Settings
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ def _read(chosen: Chosen) -> tuple[Settings, Layers]:
 
     begun = Apart(chosen.read)
     import_lean()  # meanwhile, as what reads it needs none of that
-    import_daemon_lean()
+    import proxy.app  # noqa: F401
+
     read = begun.result()
     if isinstance(read, ConfigProblems):
         end_with(read)

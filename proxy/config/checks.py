@@ -177,7 +177,7 @@ def _address(tree: Section, name: str) -> tuple[str, int] | None:
     from proxy.config.models import AdminSection, ListenSection  # only where a configuration is read
 
     section = _section(tree.get(name))
-    default = (AdminSection if name == "admin" else ListenSection).model_construct()
+    default = (AdminSection if name == "admin" else ListenSection)()
     host = section.get("host") or default.host
     port = _plain(section.get("port"))
     port = default.port if port is None else port

@@ -11,10 +11,13 @@ from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     PlainValidator,
     WithJsonSchema,
+    model_validator,
 )
 
 from proxy.config.scalars import plain_scalar
@@ -46,6 +49,23 @@ def none_of(kind: type[list[Any] | dict[Any, Any]], description: str) -> Any:
     """A field that has nothing in it by default, made anew for each of the many entries there may be: pydantic would copy
     one default over and over."""
     return Field(default_factory=kind, json_schema_extra={"default": kind()}, description=description)
+
+
+class Section(BaseModel):
+    """A mapping of known fields. A field left empty (null) has its default, as when all below it is commented out."""
+
+    # whole configurations are read, rarely a section by itself
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True, defer_build=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_means_default(cls, value: Any) -> Any:
+        if value is None:
+            return {}
+        if not isinstance(value, dict) or None not in value.values():
+            return value
+        optional = {name for name, field in cls.model_fields.items() if not field.is_required()}
+        return {name: item for name, item in value.items() if item is not None or name not in optional}
 
 
 def _unquoted(value: object) -> object:

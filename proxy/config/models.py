@@ -26,6 +26,7 @@ from proxy.config.fields import (
     ProxyUrl,
     Seconds,
     SecondsOrForever,
+    Section,
     Size,
     SocketPath,
     Timeout,
@@ -52,7 +53,6 @@ from proxy.config.models_operators import (
     AlertSection,
     AuthSection,
     LogSection,
-    ShutdownSection,
     SmtpSection,
     WebhooksSection,
 )
@@ -66,7 +66,6 @@ from proxy.config.models_routing import (
 from proxy.config.models_sharing import SharingSection
 from proxy.config.models_tenants import PrivacySection, TenantSection, TranslationSection
 from proxy.config.models_use_case import UseCaseSection
-from proxy.config.section import Section
 from proxy.config.short import Short, ShortSection
 from proxy.presets import PRESETS
 
@@ -120,7 +119,7 @@ class ProviderSection(Section):
     )
     base_url: BaseUrl | None = Field(default=None, description="Address up to and including /v1; default by kind.")
     headers: Headers = Field(default={}, description="Headers added to every call.")
-    timeouts: TimeoutsSection = Field(default=TimeoutsSection.model_construct(), description="How long to wait for it.")
+    timeouts: TimeoutsSection = Field(default=TimeoutsSection(), description="How long to wait for it.")
     free: Flag = Field(default=False, description="Its calls cost nothing.")
     proxy: ProxyUrl | None = Field(default=None, description="URL of an HTTP proxy to go through, or environment.")
     ca_file: FilePath | None = Field(
@@ -190,7 +189,7 @@ class KeySection(SharingSection):
     timing: Flag = Field(default=False, description="Replies say where their time went, in a Server-Timing header.")
     translation: TranslationSection | None = Field(default=None, description="Translation, for this key.")
     tenant: Name | None = Field(default=None, description="The tenant it belongs to.")
-    privacy: PrivacySection = Field(default=PrivacySection.model_construct(), description="Privacy of its calls.")
+    privacy: PrivacySection = Field(default=PrivacySection(), description="Privacy of its calls.")
 
     @model_validator(mode="after")
     def _one_secret(self) -> Self:
@@ -211,13 +210,17 @@ class JobsSection(Section):
     )
 
 
+class ShutdownSection(Section):
+    """What happens on SIGTERM."""
+
+    drain: Seconds = Field(default=30.0, description="Seconds calls under way may still take.")
+
+
 class Config(Section):
     """The whole file; every section may be left out."""
 
-    listen: ListenSection = Field(default=ListenSection.model_construct(), description="Where the data API answers.")
-    admin: AdminSection = Field(
-        default=AdminSection.model_construct(), description="Where metrics, health and the usage API answer."
-    )
+    listen: ListenSection = Field(default=ListenSection(), description="Where the data API answers.")
+    admin: AdminSection = Field(default=AdminSection(), description="Where metrics, health and the usage API answer.")
     state_dir: FilePath | None = Field(default=None, description="Directory of journal, ledger.db and control.sock.")
     master_key_file: FilePath | None = Field(default=None, description="A file of the keys that seal stored secrets.")
     providers: dict[Name, ProviderSection] = Field(default={}, description="Upstreams; none: from the environment.")
@@ -238,15 +241,10 @@ class Config(Section):
     default_model: Word | None = Field(default=None, description="The model of calls that name none.")
     unknown_models: Literal["reject", "pass"] = Field(default="reject", description="Names that fit nothing.")
     translation: TranslationSection = Field(
-        default=TranslationSection.model_construct(),
-        description="Calls to providers that do not speak the client's protocol.",
+        default=TranslationSection(), description="Calls to providers that do not speak the client's protocol."
     )
-    catalogue: CatalogueSection = Field(
-        default=CatalogueSection.model_construct(), description="The list of models and prices."
-    )
-    retries: RetriesSection = Field(
-        default=RetriesSection.model_construct(), description="How a failed attempt is repeated."
-    )
+    catalogue: CatalogueSection = Field(default=CatalogueSection(), description="The list of models and prices.")
+    retries: RetriesSection = Field(default=RetriesSection(), description="How a failed attempt is repeated.")
     max_body: Size = Field(default=64 * 2**20, description="Largest request body.")
     max_body_total: Size = Field(default=256 * 2**20, description="Most of all request bodies being read together.")
     keys: dict[Name, KeySection] = Field(default={}, description="Client keys by name; none: open, on loopback only.")
@@ -254,35 +252,27 @@ class Config(Section):
     admins: dict[Name, AdminTokenSection] = Field(
         default={}, description="Admin tokens by name, each with a role; with any, reading wants a token as well."
     )
-    auth: AuthSection = Field(default=AuthSection.model_construct(), description="How people log in at the admin port.")
+    auth: AuthSection = Field(default=AuthSection(), description="How people log in at the admin port.")
     open: Flag = Field(default=False, description="True: no keys are wanted any more, although there were some.")
     limits: list[LimitSection] = Field(default=[], description="Limits of everything together.")
     budgets: list[BudgetSection] = Field(default=[], description="Budgets of everything together.")
-    sessions: SessionsSection = Field(
-        default=SessionsSection.model_construct(), description="The sessions of coding agents."
-    )
-    budget_policy: BudgetPolicySection = Field(
-        default=BudgetPolicySection.model_construct(), description="How budgets are applied."
-    )
+    sessions: SessionsSection = Field(default=SessionsSection(), description="The sessions of coding agents.")
+    budget_policy: BudgetPolicySection = Field(default=BudgetPolicySection(), description="How budgets are applied.")
     budget_alerts: list[Percent] = Field(
         default=[], description="Parts of a budget whose passing is told, for every budget without alerts of its own."
     )
     alerts: list[AlertSection] = Field(default=[], description="Webhooks and mailboxes that are told as well.")
     smtp: SmtpSection | None = Field(default=None, description="The server that mail goes out by.")
     alert_rules: dict[Name, AlertRuleSection] = Field(default={}, description="Alert rules of one's own.")
-    webhooks: WebhooksSection = Field(
-        default=WebhooksSection.model_construct(), description="Webhooks that clients ask for."
-    )
-    jobs: JobsSection = Field(default=JobsSection.model_construct(), description="Batches: work that nobody waits for.")
-    journal: JournalSection = Field(default=JournalSection.model_construct(), description="The write-ahead journal.")
-    ledger: LedgerSection = Field(default=LedgerSection.model_construct(), description="The ledger of past calls.")
-    results: ResultsSection = Field(
-        default=ResultsSection.model_construct(), description="Files kept for whoever called."
-    )
+    webhooks: WebhooksSection = Field(default=WebhooksSection(), description="Webhooks that clients ask for.")
+    jobs: JobsSection = Field(default=JobsSection(), description="Batches: work that nobody waits for.")
+    journal: JournalSection = Field(default=JournalSection(), description="The write-ahead journal.")
+    ledger: LedgerSection = Field(default=LedgerSection(), description="The ledger of past calls.")
+    results: ResultsSection = Field(default=ResultsSection(), description="Files kept for whoever called.")
     credits: CreditsSection | None = Field(default=None, description="A unit of one's own beside US dollars.")
-    metrics: MetricsSection = Field(default=MetricsSection.model_construct(), description="Metrics beside our own.")
-    shutdown: ShutdownSection = Field(default=ShutdownSection.model_construct(), description="What happens on SIGTERM.")
-    log: LogSection = Field(default=LogSection.model_construct(), description="What is logged.")
+    metrics: MetricsSection = Field(default=MetricsSection(), description="Metrics beside our own.")
+    shutdown: ShutdownSection = Field(default=ShutdownSection(), description="What happens on SIGTERM.")
+    log: LogSection = Field(default=LogSection(), description="What is logged.")
 
     @field_validator("providers", mode="before")
     @classmethod

@@ -6,8 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
-from proxy.config.fields import Count, Flag, Name, Seconds, Step, Word
-from proxy.config.section import Section
+from proxy.config.fields import Count, Flag, Name, Seconds, Section, Step, Word
 from proxy.policy.alerting.rules import MEASURES
 
 _LARGEST_LIMIT = 10.0**15
@@ -58,7 +57,7 @@ class AlertRuleSection(Section):
     each: Literal["key", "tenant", "provider", "model", "endpoint"] | None = Field(
         default=None, description="Every one of these is watched by itself."
     )
-    only: OnlySection = Field(default=OnlySection.model_construct(), description="What counts.")
+    only: OnlySection = Field(default=OnlySection(), description="What counts.")
     min_calls: Count | None = Field(default=None, description="Fewer calls than this say nothing.")
     every: Window = Field(default=86400.0, description="It is told at most once in so long.")
     severity: Literal["page", "ticket"] = Field(default="ticket", description="page wakes somebody, ticket waits.")

@@ -6,9 +6,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from proxy.config.fields import Count, Flag, Name, PartPercent, PercentNumber, Ratio, Step, Word
+from proxy.config.fields import Count, Flag, Name, PartPercent, PercentNumber, Ratio, Section, Step, Word
 from proxy.config.models_use_case import OwnBudgetSection
-from proxy.config.section import Section
 from proxy.config.short import Short, ShortSection
 
 _WHOLE = 100
@@ -52,9 +51,7 @@ class ExperimentSection(Section):
     metric: Literal["cost", "first_token", "total", "errors", "flags", "judge", "feedback"] = Field(
         default="cost", description="What the winner is found by."
     )
-    guard: GuardSection = Field(
-        default=GuardSection.model_construct(), description="What no arm but the first may pass."
-    )
+    guard: GuardSection = Field(default=GuardSection(), description="What no arm but the first may pass.")
     ramp: list[PercentNumber] = Field(
         default=[], description="Percents that all arms but the first have together, one after the other."
     )

@@ -15,6 +15,7 @@ from proxy.config.fields import (
     Percent,
     Seconds,
     SecondsOrForever,
+    Section,
     Share,
     Size,
     TimeZone,
@@ -22,7 +23,6 @@ from proxy.config.fields import (
     UsdPerMillion,
     Word,
 )
-from proxy.config.section import Section
 
 LimitPeriod = Literal["minute", "hour", "day", "week", "month"]
 _LEAST_JOURNAL = 2**20

@@ -17,12 +17,11 @@ from proxy.config.fields import (
     HookUrl,
     Host,
     Name,
-    Seconds,
+    Section,
     Timeout,
     TokenHash,
     Word,
 )
-from proxy.config.section import Section
 from proxy.config.short import Short, ShortSection
 
 _MAIL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9.-]{1,190}")
@@ -156,9 +155,3 @@ class LogSection(Section):
     format: Literal["auto", "json", "pretty"] = Field(
         default="auto", description="auto: pretty on a terminal, else JSON."
     )
-
-
-class ShutdownSection(Section):
-    """What happens on SIGTERM."""
-
-    drain: Seconds = Field(default=30.0, description="Seconds calls under way may still take.")

@@ -14,12 +14,12 @@ from proxy.config.fields import (
     Priority,
     Seconds,
     SecondsOrNever,
+    Section,
     Timeout,
     Uptime,
     Weight,
     Word,
 )
-from proxy.config.section import Section
 from proxy.config.short import Short, ShortSection
 
 
@@ -89,9 +89,7 @@ class StrategySection(Section):
     """How one of several candidates is chosen."""
 
     weights: WeightsSection = Field(description="What the score is made of; only their ratio counts.")
-    ceilings: CeilingsSection = Field(
-        default=CeilingsSection.model_construct(), description="What no candidate may pass."
-    )
+    ceilings: CeilingsSection = Field(default=CeilingsSection(), description="What no candidate may pass.")
     sticky: Seconds = Field(default=600.0, description="How long a session stays where it was; 0: it does not.")
     explore: Part = Field(
         default=0.02, description="The part of calls that look at a candidate known less, such as 2%."

@@ -8,8 +8,7 @@ from pydantic import Field, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from proxy.config.fields import Flag, Seconds, Size
-from proxy.config.section import Section
+from proxy.config.fields import Flag, Seconds, Section, Size
 
 
 class CacheSection(Section):

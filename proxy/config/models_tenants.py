@@ -6,9 +6,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from proxy.config.fields import Count, Credential, FilePath, Flag, Name, Word, none_of
+from proxy.config.fields import Count, Credential, FilePath, Flag, Name, Section, Word, none_of
 from proxy.config.models_money import BudgetSection, LimitSection
-from proxy.config.section import Section
 
 
 class TranslationSection(Section):
@@ -39,7 +38,7 @@ class TenantSection(Section):
     limits: list[LimitSection] = none_of(list, "Limits of all its keys together.")
     budgets: list[BudgetSection] = none_of(list, "Budgets of all its keys together.")
     translation: TranslationSection | None = Field(default=None, description="Translation, for this tenant.")
-    privacy: PrivacySection = Field(default=PrivacySection.model_construct(), description="Privacy of all its calls.")
+    privacy: PrivacySection = Field(default=PrivacySection(), description="Privacy of all its calls.")
 
     @model_validator(mode="after")
     def _one_key_each(self) -> Self:

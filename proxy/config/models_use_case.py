@@ -6,9 +6,19 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from proxy.config.fields import FallbackCause, Flag, Length, PartPercent, Percent, Slow, Usd, VariableName, Word
+from proxy.config.fields import (
+    FallbackCause,
+    Flag,
+    Length,
+    PartPercent,
+    Percent,
+    Section,
+    Slow,
+    Usd,
+    VariableName,
+    Word,
+)
 from proxy.config.models_money import BudgetPeriod
-from proxy.config.section import Section
 from proxy.config.units import hundredths
 from proxy.policy.quality.judging import RUBRIC
 from proxy.policy.quality.languages import LANGUAGES

@@ -8,10 +8,9 @@ from typing import Any, Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
-from proxy.config.fields import Flag, Name, Uid, Word
+from proxy.config.fields import Flag, Name, Section, Uid, Word
 from proxy.config.models_money import BudgetSection, LimitSection
 from proxy.config.models_sharing import SharingSection
-from proxy.config.section import Section
 from proxy.policy.money.periods import LAST_START
 from proxy.policy.values import Lossy
 

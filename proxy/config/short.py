@@ -8,7 +8,7 @@ from pydantic import GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from proxy.config.section import Section
+from proxy.config.fields import Section
 
 
 class Short(NamedTuple):

@@ -87,7 +87,7 @@ def _watch(name: str, model: ModelSection) -> Watch | None:
         return None
     from proxy.config.models_use_case import QualitySection
 
-    said = said or QualitySection.model_construct()
+    said = said or QualitySection()
     looked_for = {
         name: getattr(said, name)
         for name in ("slow", "short", "empty", "cut_off", "refusal", "loop", "language", "tools")

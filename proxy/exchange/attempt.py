@@ -29,7 +29,8 @@ from proxy.policy.retries.breaker import News
 from proxy.policy.retries.retry import Attempt, Rounds
 from proxy.policy.values import Lossy, Provider, RetryRules
 from proxy.translate.kept import KeptThoughts
-from proxy.translate.values import LEAST_OUTPUT, Aim, Protocol
+from proxy.translate.responses_writing import LEAST_OUTPUT
+from proxy.translate.values import Aim, Protocol
 from proxy.wire.call import MAXIMA, SMALL, Call, Defaults, applied_defaults
 from proxy.wire.endpoints import Shape
 from proxy.wire.headers import lines_of, replaced, safe

@@ -16,9 +16,11 @@ from proxy.policy.images.fitting import Fitted, Problem, fit
 from proxy.policy.money.pricebook import PriceBook
 from proxy.policy.tenants import owner_of
 from proxy.policy.values import Provider, Target
-from proxy.translate.images import faults, replies, writing
-from proxy.translate.images import image_request as image_requests
+from proxy.translate.images.faults import image_error
+from proxy.translate.images.image_request import ImageRequest, read_image_request
 from proxy.translate.images.refusals import InvalidDimensions, InvalidPrompt, UnsupportedModel
+from proxy.translate.images.replies import EventReply, Source, WholeReply
+from proxy.translate.images.writing import write_chat, write_images
 from proxy.translate.values import Fault
 from proxy.wire.call import Call, Defaults, applied_defaults
 from proxy.wire.endpoints import MODEL_ROWS, Shape
@@ -28,8 +30,6 @@ from proxy.wire.outgoing import Change, outgoing
 if TYPE_CHECKING:
     from proxy.exchange.job import Job
     from proxy.exchange.reply import Reply
-    from proxy.translate.images.image_request import ImageRequest
-    from proxy.translate.images.replies import EventReply, Source, WholeReply
 
 _PATHS: dict[Source, str] = {"images": "/images", "chat": "/chat/completions"}
 
@@ -53,7 +53,7 @@ def image_call(call: Call, defaults: Defaults, provider: Provider, target: Targe
     if not target.model:
         raise InvalidValue("'model' must name the model that is to draw.", param="model")
     model = image_model_of(provider, target.model, prices)
-    image_request = image_requests.read_image_request(_with_defaults(call, defaults))
+    image_request = read_image_request(_with_defaults(call, defaults))
     if image_request.streamed and image_request.wants_url:
         raise InvalidValue(
             "A stream carries its pictures as b64_json; leave response_format out.", param="response_format"
@@ -100,9 +100,9 @@ def drawing_call(job: Job) -> Call:
     target = job.record.target
     name = target.model if target is not None and target.model else name
     if drawn.source == "chat":
-        body = writing.write_chat(drawn.image_request, name, drawn.model.outputs, members)
+        body = write_chat(drawn.image_request, name, drawn.model.outputs, members)
     else:
-        body = writing.write_images(drawn.image_request, name, members)
+        body = write_images(drawn.image_request, name, members)
     path = _PATHS[drawn.source]
     return Call(MODEL_ROWS[path], path, "", "POST", body, content_type="application/json", model=name)
 
@@ -121,7 +121,7 @@ class ImageInterpreter:
     @property
     def at_boundary(self) -> bool:
         """Whether something of ours may be written between events now."""
-        return not isinstance(self._reply, replies.EventReply) or self._reply.at_boundary
+        return not isinstance(self._reply, EventReply) or self._reply.at_boundary
 
     @property
     def pictures(self) -> int:
@@ -152,9 +152,7 @@ class ImageInterpreter:
     def last_words(self, _: Shape, error: ProxyError) -> bytes:
         """An error of ours that ends the client's stream."""
         fault = Fault(error.message, error.status, error.code, error.error_type, error.param)
-        reply = (
-            self._reply if isinstance(self._reply, replies.EventReply) else replies.EventReply(self._image_request, 0)
-        )
+        reply = self._reply if isinstance(self._reply, EventReply) else EventReply(self._image_request, 0)
         return reply.fail(fault)
 
     def say_again(self, reply: Reply) -> None:
@@ -164,15 +162,15 @@ class ImageInterpreter:
         """
         created = int(time.time())
         if reply.is_event_stream:
-            self._reply = replies.EventReply(self._image_request, created)
+            self._reply = EventReply(self._image_request, created)
             return
         if reply.judged_status >= 400:
-            reply.status, body = faults.image_error(_decoded(reply.first), reply.judged_status)
+            reply.status, body = image_error(_decoded(reply.first), reply.judged_status)
             reply.replace_body(msgspec.json.encode(body))
             return
         if not reply.is_json:
             raise _no_reply(CallerError("It is no JSON."))
-        self._reply = replies.WholeReply(self._source, self._image_request, created, self._shelf)
+        self._reply = WholeReply(self._source, self._image_request, created, self._shelf)
         try:
             told = self._reply.feed(reply.first) + (self._reply.finish() if reply.whole else b"")
         except CallerError as error:

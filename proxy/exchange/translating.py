@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
@@ -14,7 +13,7 @@ from proxy.exchange.reply import Reply
 from proxy.policy.apis import is_no_such_endpoint
 from proxy.policy.tenants import owner_of
 from proxy.policy.values import Lossy, Provider
-from proxy.translate import bridge as bridging
+from proxy.translate.bridge import Bridge, read_request, write_request
 from proxy.translate.counting import estimate
 from proxy.translate.images.refusals import InvalidDimensions, UnsupportedModel
 from proxy.translate.kept import KeptThoughts
@@ -23,9 +22,6 @@ from proxy.translate.values import Aim, Fault, Identity, Protocol
 from proxy.wire.call import Call
 from proxy.wire.endpoints import MODEL_ROWS, Shape
 from proxy.wire.outgoing import Change, outgoing
-
-if TYPE_CHECKING:
-    from proxy.translate.bridge import Bridge
 
 _PATHS: dict[Protocol, str] = {"chat": "/chat/completions", "messages": "/messages", "responses": "/responses"}
 # why a call cannot be said in another protocol
@@ -129,16 +125,16 @@ def say(job: Job, asked: Asked, kept: KeptThoughts) -> Said:
     source: Protocol = call.endpoint.shape  # type: ignore[assignment]  # only these are said otherwise
     owner, now = owner_of(job.caller), time.monotonic()
     body = b"".join(outgoing(call, asked.change))
-    request = bridging.read_request(source, body, losses, lambda identity: kept.item(owner, identity, now))
+    request = read_request(source, body, losses, lambda identity: kept.item(owner, identity, now))
     kept.put_back(owner, request, now)
-    body = bridging.write_request(request, asked.aim, losses)
+    body = write_request(request, asked.aim, losses)
     found = losses.sort()
     _refuse(found, asked, source)
     said = msgspec.structs.replace(
         silent(asked.protocol), body=body, content_type="application/json", model=asked.aim.model, stream=call.stream
     )
     identity = Identity(job.record.request_id.removeprefix("req_"), int(time.time()))
-    return Said(said, bridging.Bridge(asked.protocol, source, request, identity), found)
+    return Said(said, Bridge(asked.protocol, source, request, identity), found)
 
 
 def silent(protocol: Protocol) -> Call:
@@ -175,7 +171,7 @@ def estimate_instead(reply: Reply, job: Job) -> None:
     if call.endpoint.name != "messages/count_tokens" or not is_no_such_endpoint(reply.status, reply.missing):
         return
     try:
-        tokens = estimate(bridging.read_request("messages", call.body, Losses()))
+        tokens = estimate(read_request("messages", call.body, Losses()))
     except CallerError:
         return
     reply.status = 200

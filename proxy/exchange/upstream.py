@@ -76,6 +76,7 @@ class Upstream:
         self._untrusted: dict[str, str] = {}
         self._pool = Pool()
         self.outbox = self._pool.outbox
+        self._environment_proxies = urllib.request.getproxies()
         self.off_loop = OffLoop()
 
     async def close(self) -> None:
@@ -205,7 +206,7 @@ class Upstream:
         scheme, _, rest = provider.base_url.partition("://")
         if urllib.request.proxy_bypass(rest.partition("/")[0]):
             return None
-        return urllib.request.getproxies().get(scheme)
+        return self._environment_proxies.get(scheme)
 
 
 def _let_go(connection: Connection | None, response: Response | None) -> None:

@@ -12,7 +12,6 @@ from proxy.translate.openai_models import USUAL_OF_RESPONSES, asked_effort, effo
 from proxy.translate.responses_output import call_item
 from proxy.translate.tools import fitting_id, wire_name
 from proxy.translate.values import (
-    LEAST_OUTPUT,
     Aim,
     Choice,
     Format,
@@ -41,6 +40,7 @@ _LOST: tuple[Field, ...] = (
     "context_management",
     "mcp_servers",
 )
+LEAST_OUTPUT = 16  # tokens
 _SPOKEN = frozenset({"truncation", "max_tool_calls", "prompt_cache_options", "prompt_cache_retention"})
 
 

@@ -12,8 +12,6 @@ from msgspec import Struct, field
 from proxy.errors import InvalidValue
 from proxy.wire.usage import Usage
 
-LEAST_OUTPUT = 16  # tokens that may be asked of the Responses API
-
 Protocol = Literal["chat", "messages", "responses"]
 Role = Literal["system", "user", "assistant", "tool"]
 # What a tool call's text is: the JSON of arguments, free text, or the JSON of the action that a client's own tool takes.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
+from statistics import median
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -22,7 +22,7 @@ from proxy.policy.money.rates import IMAGE_TOKENS
 from proxy.policy.names.access import choose
 from proxy.policy.names.resolution import Names
 from proxy.policy.values import Caller, Plan, Provider
-from proxy.translate.images import image_request as image_requests
+from proxy.translate.images.image_request import ImageRequest
 
 MOST_PICTURES = 100_000
 _MOST_MODELS = 50
@@ -118,9 +118,7 @@ def _spread(name: str, ask: dict[str, Any], lists: Lists, caller: Caller) -> Spr
     members = {key: value for key, value in ask.items() if key not in _OWN and value not in (None, "auto")}
     references = _count(ask, "references", 0, 16)
     if provider.speaks is not None and "images" not in provider.speaks:
-        image_request = image_requests.ImageRequest(
-            "generations", name, "x", members=members, references=("",) * references
-        )
+        image_request = ImageRequest("generations", name, "x", members=members, references=("",) * references)
         members = {
             **members,
             **fitted_or_raise(image_request, image_model_of(provider, target.model, lists.prices)).members,
@@ -187,14 +185,14 @@ def _suits(model: ImageModel, ask: ModelsAsk, members: dict[str, Any]) -> bool:
     if ask.makes and not any(all(MAKES[word](one) for word in ask.makes) for one in model.endpoints):
         return False
     return not members or not isinstance(
-        fit(image_requests.ImageRequest("generations", model.id, "x", members=members), model), Problem
+        fit(ImageRequest("generations", model.id, "x", members=members), model), Problem
     )
 
 
 def _listed(model: ImageModel, members: dict[str, Any], lists: Lists, times: Mapping[str, list[int]]) -> dict[str, Any]:
     provider = next((one for one in lists.providers.values() if one.kind == "openrouter"), None)
     price = None if provider is None else lists.prices.price(provider, "", model.id)
-    fitted = fit(image_requests.ImageRequest("generations", model.id, "x", members=members), model)
+    fitted = fit(ImageRequest("generations", model.id, "x", members=members), model)
     picture = Picture() if isinstance(fitted, Problem) else picture_of({**members, **fitted.members})
     spread = spread_of(price, picture, model.id, picture_tokens(members)) if isinstance(price, Price) else None
     own = times.get(model.id, [])
@@ -204,7 +202,7 @@ def _listed(model: ImageModel, members: dict[str, Any], lists: Lists, times: Map
         "per_image_usd": None if spread is None else usd_text(to_pusd_up(spread.expected)),
         "low_usd": None if spread is None else usd_text(to_pusd_up(spread.low)),
         "high_usd": None if spread is None else usd_text(to_pusd_up(spread.high)),
-        "seconds": round(statistics.median(own) / 1000, 1) if own else None,
+        "seconds": round(median(own) / 1000, 1) if own else None,
         "calls": len(own),
         "in_chat": model.in_chat,
         "makes": [word for word, look in MAKES.items() if any(map(look, model.endpoints))],

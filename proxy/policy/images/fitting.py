@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
 from proxy.policy.images.catalogue import Endpoint, ImageModel, Parameter
 from proxy.policy.money.pictures import TIERS, pixels_of, tier_of
-
-if TYPE_CHECKING:
-    from proxy.translate.images.image_request import ImageRequest
+from proxy.translate.images.image_request import ImageRequest
 
 _SHAPE = ("size", "aspect_ratio", "resolution")
 # says who asks, and nothing of the picture

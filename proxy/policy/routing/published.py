@@ -3,8 +3,8 @@ OpenAPI file: `PublicEndpoint`, `PercentileStats`)."""
 
 from __future__ import annotations
 
-import statistics
 from math import isfinite
+from statistics import median
 from typing import Any
 
 import msgspec
@@ -30,8 +30,8 @@ def read_published(body: bytes, model: str) -> Speed | None:
     if not firsts and not rates:
         return None
     return Speed(
-        statistics.median(firsts) if firsts else UNKNOWN.first_token_seconds,
-        statistics.median(rates) if rates else UNKNOWN.tokens_per_second,
+        median(firsts) if firsts else UNKNOWN.first_token_seconds,
+        median(rates) if rates else UNKNOWN.tokens_per_second,
         basis="published",
     )
 

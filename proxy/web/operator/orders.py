@@ -16,7 +16,6 @@ from proxy.exchange.listings import Listings
 from proxy.exchange.trials import Step
 from proxy.policy.money.credits import with_credits
 from proxy.stores.audit import AuditRow
-from proxy.web.operator import explain, model_versions, pictures, tenants
 from proxy.web.operator.actor import ACTOR, Actor
 from proxy.web.operator.adjusting import AdjustAsk
 from proxy.web.operator.admin_api import Declined, UsageAsk
@@ -27,17 +26,21 @@ from proxy.web.operator.bounds import Bounds
 from proxy.web.operator.control_state import LiveState
 from proxy.web.operator.cookies import LINK_SECONDS, Holder, Sessions
 from proxy.web.operator.experiments import ExperimentOrders
+from proxy.web.operator.explain import ExplainAsk, explain
 from proxy.web.operator.forecasts import ForecastOrders
 from proxy.web.operator.key_orders import RotateAsk, no_such_key
 from proxy.web.operator.live import LiveStream
 from proxy.web.operator.model_orders import ModelOrders
+from proxy.web.operator.model_versions import ModelDiffAsk, model_diff
 from proxy.web.operator.past_calls import CallOrders
+from proxy.web.operator.pictures import images_estimate, images_models
 from proxy.web.operator.rights import RIGHTS
 from proxy.web.operator.routing_orders import RoutingOrders
 from proxy.web.operator.savings import SavingsOrders
 from proxy.web.operator.secrets_orders import SecretsOrders
 from proxy.web.operator.sessions import RaiseAsk, SessionsAsk, known_sessions, session_list
 from proxy.web.operator.settings_orders import Reload, SettingsOrders
+from proxy.web.operator.tenants import tenant_list
 from proxy.web.operator.traffic import Traffic
 from proxy.web.operator.trail import AuditAsk, Trail, VerifyAsk, audit_answer, heads_of, question, shown, verdict_answer
 from proxy.web.reading import read_ask
@@ -182,18 +185,18 @@ class Orders:
         return await asyncio.to_thread(self.state.admin_api().usage, ask)
 
     async def _explain(self, params: Params) -> Answer:
-        return explain.explain(self.state.admin_api(), read_ask(params, explain.ExplainAsk), time.time())
+        return explain(self.state.admin_api(), read_ask(params, ExplainAsk), time.time())
 
     async def _images_models(self, params: Params) -> Answer:
         await self.state.flushed()
-        return await asyncio.to_thread(pictures.images_models, self.state.admin_api(), params)
+        return await asyncio.to_thread(images_models, self.state.admin_api(), params)
 
     async def _images_estimate(self, params: Params) -> Answer:
-        return pictures.images_estimate(self.state.admin_api(), params, time.time())
+        return images_estimate(self.state.admin_api(), params, time.time())
 
     async def _model_diff(self, params: Params) -> Answer:
-        ask = read_ask(params, model_versions.ModelDiffAsk)
-        return await asyncio.to_thread(model_versions.model_diff, self.state.admin_api().settings.state_dir, ask)
+        ask = read_ask(params, ModelDiffAsk)
+        return await asyncio.to_thread(model_diff, self.state.admin_api().settings.state_dir, ask)
 
     async def _budgets(self, _: Params) -> Answer:
         return self.state.admin_api().budgets(time.time())
@@ -209,7 +212,7 @@ class Orders:
     async def _tenants(self, params: Params) -> Answer:
         await self.state.flushed()
         admin_api, name = self.state.admin_api(), params.get("tenant")
-        return await asyncio.to_thread(tenants.tenant_list, admin_api, name, admin_api.books.state(time.time()))
+        return await asyncio.to_thread(tenant_list, admin_api, name, admin_api.books.state(time.time()))
 
     async def _create(self, params: Params) -> Answer:
         from proxy.config.new_key import read_new_key

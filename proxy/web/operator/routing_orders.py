@@ -23,10 +23,10 @@ from proxy.policy.strategies import Pool, Seat, Strategy, Weights
 from proxy.policy.tenants import scopes_of
 from proxy.policy.values import Caller, Plan
 from proxy.translate.images.refusals import UnsupportedModel
-from proxy.web.operator import explain
 from proxy.web.operator.admin_api import AdminApi, Unknown, instant
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.control_state import LiveState
+from proxy.web.operator.explain import caller_of
 from proxy.web.reading import read_ask
 from proxy.wire.call import read_call
 from proxy.wire.endpoints import endpoint_for
@@ -87,7 +87,7 @@ def recommend(admin_api: AdminApi, params: Params) -> Decision:
     """What a request would be told now. Raises `Unknown` and ValueError."""
     router = admin_api.router or Router(admin_api.settings, admin_api.names, admin_api.prices)
     own = read_ask({name: params[name] for name in _OWN if name in params}, RecommendBody)
-    caller = explain.caller_of(admin_api, own.key)
+    caller = caller_of(admin_api, own.key)
     plan, pool = pool_asked(admin_api, caller, own)
     strategy = ceilings_of(router.strategy(pool.strategy), own.ceilings)
     ask = router.bound_by(admin_api.books, (scopes_of(caller), caller.name), strategy, _ask(own, params, pool))
