@@ -203,7 +203,9 @@ def test_what_could_not_be_read_at_start_is_there_once_it_can_be(
     ledger.write_bytes(b"no database at all" * 1000)
     again = start_again(daemon)
     assert ask(again, "GET", "/settings/models/m").status == 404
-    ledger.write_bytes(whole)
+    with ledger.open("r+b") as damaged:  # never empty meanwhile, which would be taken for a ledger that is new
+        damaged.write(whole)
+        damaged.truncate()
     assert ask(again, "PUT", "/settings/models/m", "openai/gpt-4.1").json["version"] == 2
 
 
