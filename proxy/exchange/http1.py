@@ -58,13 +58,15 @@ class Connection(asyncio.Protocol):
         self._due: Due | None = None
         self._transport: asyncio.Transport
         self._parsing: Parsing | None = None  # it reads one reply after the other
-        self._paused_reading = self._is_fresh = False  # nothing has come of a reply that may come in one piece
+        self._paused_reading = False
+        self._is_fresh = False  # nothing has come of a reply that may come in one piece
         self.method = ""  # of the request under way
         self.response: Response | None = None
         self.streaming: Response | None = None
         self.whole: tuple[ReplyHead, bytes] | None = None
         self.news = Signal(self._loop)
-        self._may_write = self.lost = True  # or not there yet
+        self._may_write = True
+        self.lost = True  # or not there yet
         self.peek: Callable[[int], object] = _lost  # until it is free for the first time
         self._sent_at, self.idle_since, self._free_since_turn = 0.0, 0.0, -1
         self.free: list[Connection] | None = None

@@ -50,7 +50,8 @@ class Pacing:
         pace, queue, loop = self.paces[where], self._queues[where], asyncio.get_running_loop()
         began, ahead = loop.time(), queue.line.ahead(job.rank)
         most_seconds = min(wait_seconds, PATIENCE * (job.until - began))
-        record, job.record.phase = job.record, "waiting"
+        record = job.record
+        record.phase = "waiting"
         record.queued = Queued(ahead + 1, pace.expected_seconds(job.rank, ahead, began))
         if record.queued.seconds > most_seconds:
             if job.rank == BATCH or pace.is_asked:

@@ -142,7 +142,7 @@ def alike(rows: Iterable[Row]) -> Groups:
 
 
 def _all_alike(rows: Rows) -> Groups:
-    """The same where all are alike, as nearly always: found out by their columns, of which more is made later. None where not."""
+    """The same where all are alike, as nearly always: found out by their columns, of which more is made later. Empty where not."""
     if len(rows) < _MANY or _rest_of(rows[0]) != _rest_of(rows[-1]) or (columns := rows.by_column()) is None:
         return {}
     minute, at_ms = rows[0].at_ms // MINUTE_MS, columns["at_ms"]

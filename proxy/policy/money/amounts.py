@@ -23,7 +23,7 @@ def told_pusd(usage: Usage) -> int | None:
     """What a reply says that its call was charged, all in; None where it does not."""
     if (usd := usage.cost_usd) is None:
         return None
-    return round(_times(usd if usage.byok_usd is None else usd + usage.byok_usd, _PUSD_PER_USD))  # as `to_pusd` has it
+    return to_pusd(usd if usage.byok_usd is None else usd + usage.byok_usd)
 
 
 def to_pusd_up(usd: Decimal) -> int:
