@@ -102,7 +102,7 @@ class Client(Struct, eq=False):
         self.record.opened_at = time.monotonic()
 
     def watch(self) -> None:
-        """From now on, never be silent for 15 s, since it was asked: an upstream has begun a stream."""
+        """From now on, never be silent for 15 s, since it was asked: an upstream is to stream, or has begun to."""
         if not self._is_watched:
             self._is_watched, self.spoke = True, max(self.spoke, self.record.sent_at)
             self.deadlines.watch(self)

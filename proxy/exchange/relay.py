@@ -25,7 +25,8 @@ FOLLOWS_SECONDS = 0.2
 async def relay(client: Client, reply: Reply, record: Record, headers: bytes) -> None:
     """Pass the reply on, behind a head of these lines. Raises `ProviderError` when it breaks off under way."""
     if client.started and not reply.is_event_stream:
-        raise UpstreamError(reply.error_message())
+        late = f"{reply.provider.name} answered in one piece, and late, what was to be a stream."
+        raise UpstreamError(late if reply.is_good else reply.error_message())
     if reply.whole:
         record.phase = "done"
         client.whole(reply.status, headers, reply.first)

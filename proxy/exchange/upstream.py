@@ -36,9 +36,10 @@ _LARGEST_ERROR = 2**20
 LARGEST_HELD = 2**20  # of pictures, which pass as they come: many may come at once
 _LARGEST_DOCUMENT = 64 * 2**20
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-# Where a request goes, the connections that stand there, its head but for the framing, how long the call may take, and how
-# long its provider may be silent.
-_Way = tuple[Origin, list[Connection], bytes, float, float]
+# Where a request goes, the connections that stand there, its head but for the framing, how long the call may take, how
+# long its provider may be silent, and whether a stream of text is to come.
+_Way = tuple[Origin, list[Connection], bytes, float, float, bool]
+_Sending = Generator[Any, Any, "Reply | Failure"]
 
 
 class Listener(Protocol):
@@ -52,7 +53,7 @@ class Listener(Protocol):
         """Opening a new connection has ended, well or not."""
 
     def watch(self) -> None:
-        """A stream has begun."""
+        """A stream has begun, where none was known to be asked for."""
 
     async def hold(self, comments: bytes) -> None:
         """Comments came before the first event."""
@@ -85,15 +86,13 @@ class Upstream:
         self.off_loop.close()
 
     @coroutine
-    def send(
-        self, job: Job, request: UpstreamRequest, pieces: Pieces, due: Due | None, listener: Listener
-    ) -> Generator[Any, Any, Reply | Failure]:
+    def send(self, job: Job, request: UpstreamRequest, pieces: Pieces, due: Due | None, listener: Listener) -> _Sending:
         """Make the attempt that the job's route and record tell of. Comments before the first event go to the listener. To be awaited."""
         call, route, findings = job.call, job.route, job.record.findings
         assert route is not None and findings is not None
         provider = route.provider
         way = request.wire.get(call.stream) or self._way(provider, request, call)
-        origin, idle, head, whole_seconds, silence_seconds = way
+        origin, idle, head, whole_seconds, silence_seconds, is_to_stream = way
         until = job.record.sent_at + whole_seconds
         if job.until < until and not call.endpoint.draws:
             until = job.until  # a picture is made, and paid for, whether its client waits or not
@@ -105,6 +104,8 @@ class Upstream:
                 connection = opened
             if due is not None and due.waits:
                 yield from due.durable()
+            if is_to_stream:
+                listener.watch()
             if rest := connection.send(request.method, head, pieces, due):
                 yield from connection.upload(rest)
             while (whole := connection.whole) is None and connection.response is None:
@@ -189,7 +190,8 @@ class Upstream:
         whole = timeouts.whole_call(stream=call.stream, draws=draws)
         silence = timeouts.first_byte if call.stream and not draws else whole
         origin, head = self._addressed(provider, request)
-        way = request.wire[call.stream] = origin, self._pool.idle(origin), head, whole, silence
+        is_to_stream = call.stream and call.endpoint.shape != "other"
+        way = request.wire[call.stream] = origin, self._pool.idle(origin), head, whole, silence, is_to_stream
         return way
 
     def _addressed(self, provider: Provider, request: UpstreamRequest) -> tuple[Origin, bytes]:

@@ -10,7 +10,7 @@ import time
 from contextlib import ExitStack
 
 from harness.daemon import Daemon
-from harness.events import DONE, OPENROUTER_COMMENT, chat_chunk, chat_stream, error_body, event
+from harness.events import DONE, OPENROUTER_COMMENT, chat_chunk, chat_reply, chat_stream, error_body, event
 from harness.http import Connection, Reply
 from harness.steps import LAST_CHUNK, Script, chunk, json_reply, pause, reset, say, sse, stream_head, then, wait_at
 from harness.surroundings import PATIENCE_SECONDS
@@ -47,7 +47,14 @@ def test_T31_T36_T59_T100_what_shows_after_fifteen_seconds(daemon: Daemon, upstr
         lost = begin("openai/lost", _comments_until(gate), sse(event(error_body(code=400))))
         refused = begin("openai/refused", _comments_until(gate), json_reply(error_body("Shut.", 400), 400))
         quiet = begin("local/silent", _quiet_until(gate))
-        replies = [_head(connection) for connection in (mended, lost, refused, quiet)]
+        # nothing comes at all, not even a head
+        late = begin("openai/late", _after(gate, sse(chat_stream())))
+        denied = begin("openai/denied", _after(gate, json_reply(error_body("Shut.", 400), 400)))
+        unasked = begin("openai/unasked", _after(gate, json_reply(chat_reply("all at once"))))
+        upstream.expect(_after(gate, json_reply(error_body("Shut.", 400), 400)), model="openai/plain")
+        plain = stack.enter_context(daemon.open_chat("openai/plain"))
+        streams = (mended, lost, refused, quiet, late, denied, unasked)
+        replies = [_head(connection) for connection in streams]
         assert time.monotonic() - began > 14
         for reply in replies:
             assert (reply.status, reply.header("content-type")) == (200, "text/event-stream")
@@ -64,9 +71,11 @@ def test_T31_T36_T59_T100_what_shows_after_fifteen_seconds(daemon: Daemon, upstr
             assert (more := watcher.recv(4096)), "who follows calls, of which there are none, may do so for ever"
             told += more
         gate.open()
-        for connection, reply in zip((mended, lost, refused, quiet), replies, strict=True):
+        for connection, reply in zip(streams, replies, strict=True):
             connection.read_body(reply)
-    _check(daemon, replies)
+        assert plain.read_reply().status == 400, "who asked for no stream keeps the status"
+    _check(daemon, replies[:4])
+    _check_late(daemon, replies[4:])
 
 
 def _head(connection: Connection) -> Reply:
@@ -93,10 +102,26 @@ def _check(daemon: Daemon, replies: list[Reply]) -> None:
     assert (quiet.body, quiet.complete) == (chat_chunk(finish="stop") + DONE, True)
 
 
+def _check_late(daemon: Daemon, replies: list[Reply]) -> None:
+    """Silence counts from when the request went upstream: a head that is slow to come is silence, too."""
+    late, denied, unasked = replies
+    assert late.complete
+    assert late.body.removeprefix(KEEP_ALIVE) == chat_stream()
+    assert (b"Shut." in denied.body, denied.complete) == (True, False)
+    assert (b"answered in one piece" in unasked.body, unasked.complete) == (True, False)
+    assert [daemon.line_of(reply)["attempts"] for reply in replies] == [1, 1, 1]
+    assert daemon.line_of(unasked)["cost_usd"], "what was answered costs what it costs, whoever could read it"
+
+
 def _comments_until(gate: Gate) -> Script:
     """Comments, one a second, for longer than silence is kept; then stop at the gate and break off."""
     comment = say(chunk(OPENROUTER_COMMENT))
     return then(say(stream_head()), *[then(comment, pause(1))] * 16, wait_at(gate), reset)
+
+
+def _after(gate: Gate, script: Script) -> Script:
+    """Nothing at all until the gate opens."""
+    return then(wait_at(gate), script)
 
 
 def _quiet_until(gate: Gate) -> Script:
