@@ -194,7 +194,9 @@ class Lane:
             self._wait(data)
             return
         head, length = self._split_length(data, end)
-        digest, left = self._digest_of(head), end + length - len(data)
+        if (mark := hash(head)) != self._mark:
+            self._mark, self._digest = mark, self._digest_of(head)
+        digest, left = self._digest, end + length - len(data)
         begins = left <= 0 or length > LARGEST_BODY
         sender = self._line.known(digest, length) or self._recognised(head, digest, length, begins)
         if sender is None or (left < 0 and _LAST.search(head)):  # nothing may stand behind the last one

@@ -97,11 +97,14 @@ class BodyTemplate(Struct, eq=False):
         return at + start, at + end
 
     def _hole_of(self, body: bytes) -> int | None:
-        """Where the value begins that may differ. It has no quotes, so that what stands before it stands there last."""
-        at = body.rfind(self.middle) + len(self.middle)
-        kind = _PLAIN_TEXT if self.middle.endswith(b'"') else _WHOLE_NUMBER
-        is_there = at > len(self.before) + len(self.middle)
-        return at if is_there and kind.fullmatch(body, at, len(body) - len(self.ends)) else None
+        """Where the value begins that may differ. It has none of the byte before it, which stands there last, therefore."""
+        middle, end = self.middle, len(body) - len(self.ends)
+        at = body.rfind(middle[-1:], 0, end) + 1
+        starts = at - len(middle)
+        if starts <= len(self.before) or not body.startswith(middle, starts):
+            return None
+        kind = _PLAIN_TEXT if middle.endswith(b'"') else _WHOLE_NUMBER
+        return at if kind.fullmatch(body, at, end) else None
 
 
 def before_messages(body: bytes, member: str = MESSAGES) -> bytes:
