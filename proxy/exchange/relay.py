@@ -17,6 +17,7 @@ from proxy.exchange.stepper import Timeout
 from proxy.wire.alike import NOTHING_ALIKE
 from proxy.wire.chunks import parted
 from proxy.wire.endpoints import DRAWING
+from proxy.wire.error_objects import KIND_OF_STATUS
 from proxy.wire.first_token import has_first_token
 
 FOLLOWS_SECONDS = 0.2
@@ -25,8 +26,7 @@ FOLLOWS_SECONDS = 0.2
 async def relay(client: Client, reply: Reply, record: Record, headers: bytes) -> None:
     """Pass the reply on, behind a head of these lines. Raises `ProviderError` when it breaks off under way."""
     if client.started and not reply.is_event_stream:
-        late = f"{reply.provider.name} answered in one piece, and late, what was to be a stream."
-        raise UpstreamError(late if reply.is_good else reply.error_message())
+        raise _told_within(reply)
     if reply.whole:
         record.phase = "done"
         client.whole(reply.status, headers, reply.first)
@@ -61,6 +61,16 @@ async def relay(client: Client, reply: Reply, record: Record, headers: bytes) ->
     if reply.interpreter is not None:
         client.say(reply.interpreter.finish())
     client.end()
+
+
+def _told_within(reply: Reply) -> UpstreamError:
+    """What a stream that silence has begun says of a reply that is none: its error, which stands for the same status as ever."""
+    if reply.is_good:
+        return UpstreamError(f"{reply.provider.name} answered in one piece, and late, what was to be a stream.")
+    error, status = UpstreamError(reply.error_message()), reply.judged_status
+    if status >= 400:
+        error.status, error.kind = status, KIND_OF_STATUS.get(status, error.kind)
+    return error
 
 
 def _out_of_time(reply: Reply, whole: float, until: float) -> UpstreamTimeout:

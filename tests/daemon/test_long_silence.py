@@ -5,6 +5,7 @@ One test, because waiting is all it does; everything in it waits at the same tim
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from contextlib import ExitStack
@@ -50,10 +51,19 @@ def test_T31_T36_T59_T100_what_shows_after_fifteen_seconds(daemon: Daemon, upstr
         # nothing comes at all, not even a head
         late = begin("openai/late", _after(gate, sse(chat_stream())))
         denied = begin("openai/denied", _after(gate, json_reply(error_body("Shut.", 400), 400)))
+        upstream.expect(_after(gate, json_reply(error_body("Less.", 413), 413)), model="openai/bulky")
+        message = {
+            "model": "openai/bulky",
+            "max_tokens": 9,
+            "stream": True,
+            "messages": [{"role": "user", "content": "?"}],
+        }
+        bulky = stack.enter_context(daemon.connect())
+        bulky.send(daemon.request("POST", "/v1/messages", [], json.dumps(message).encode()))
         unasked = begin("openai/unasked", _after(gate, json_reply(chat_reply("all at once"))))
         upstream.expect(_after(gate, json_reply(error_body("Shut.", 400), 400)), model="openai/plain")
         plain = stack.enter_context(daemon.open_chat("openai/plain"))
-        streams = (mended, lost, refused, quiet, late, denied, unasked)
+        streams = (mended, lost, refused, quiet, late, denied, bulky, unasked)
         replies = [_head(connection) for connection in streams]
         assert time.monotonic() - began > 14
         for reply in replies:
@@ -104,12 +114,16 @@ def _check(daemon: Daemon, replies: list[Reply]) -> None:
 
 def _check_late(daemon: Daemon, replies: list[Reply]) -> None:
     """Silence counts from when the request went upstream: a head that is slow to come is silence, too."""
-    late, denied, unasked = replies
+    late, denied, bulky, unasked = replies
     assert late.complete
     assert late.body.removeprefix(KEEP_ALIVE) == chat_stream()
     assert (b"Shut." in denied.body, denied.complete) == (True, False)
+    assert daemon.line_of(denied)["error_type"] == "caller_invalid_request", (
+        "whose fault it was does not change with time"
+    )
+    assert b'"type":"request_too_large"' in bulky.body, "Anthropic's clients tell errors by their types"
     assert (b"answered in one piece" in unasked.body, unasked.complete) == (True, False)
-    assert [daemon.line_of(reply)["attempts"] for reply in replies] == [1, 1, 1]
+    assert [daemon.line_of(reply)["attempts"] for reply in (late, denied, unasked)] == [1, 1, 1]
     assert daemon.line_of(unasked)["cost_usd"], "what was answered costs what it costs, whoever could read it"
 
 
