@@ -78,10 +78,11 @@ class MethodNotSupported(CallerError):
 
 
 class UpgradeRefused(CallerError):
-    """A WebSocket upgrade: clients fall back to plain HTTP on 426."""
+    """A WebSocket upgrade: clients fall back to plain HTTP on 426, which says what is spoken (RFC 9110 15.5.22)."""
 
     status = 426
     code = "websocket_unsupported"
+    headers = (("Connection", "Upgrade"), ("Upgrade", "HTTP/1.1"))
 
 
 class RequestTimeout(CallerError):

@@ -154,6 +154,7 @@ def test_413_request_too_large(daemon: Daemon) -> None:
 def test_426_for_a_websocket(daemon: Daemon) -> None:
     reply = daemon.ask("GET", "/v1/realtime", [("Connection", "Upgrade"), ("Upgrade", "websocket")])
     assert_error(reply, 426, "websocket_unsupported", kind="invalid_request_error", retry="false")
+    assert (reply.header("upgrade"), reply.header("connection")) == ("HTTP/1.1", "Upgrade"), "RFC 9110 15.5.22"
 
 
 @pytest.mark.parametrize("method", ["TRACE", "QUERY", "PURGE"])
