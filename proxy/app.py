@@ -18,10 +18,10 @@ from proxy.alerts.budgets import Alerts, tell_tried
 from proxy.alerts.rules import Rules, open_alerts
 from proxy.changes import first_admission, first_parts, in_words, keep_up, swap, take_lists, with_versions
 from proxy.compare.opening import open_compare
-from proxy.data import snapshot_bytes
 from proxy.exchange.background import Background
 from proxy.exchange.bookkeeping import Bookkeeping
-from proxy.exchange.listings import Listings, with_cached
+from proxy.exchange.kept_lists import kept_catalogue
+from proxy.exchange.listings import Listings
 from proxy.exchange.lookup import Lookups
 from proxy.exchange.results import Results
 from proxy.exchange.serve import Exchange
@@ -33,7 +33,6 @@ from proxy.jobs.jobs import Jobs
 from proxy.listeners import StartError, listen, refuse_unsafe_runtime
 from proxy.mocks import Mocks
 from proxy.model_news import ModelNews
-from proxy.policy.names.feed import read_feed
 from proxy.policy.names.resolution import Names
 from proxy.policy.tenants import Accounts
 from proxy.policy.values import Settings
@@ -116,7 +115,7 @@ class Daemon:
         settings = await with_versions(settings, books, _told)
         upstream = Upstream(_told)
         self._stack.push_async_callback(upstream.close)
-        catalogue = with_cached(read_feed(snapshot_bytes()), settings.state_dir)
+        catalogue = kept_catalogue(settings.state_dir)
         listings = Listings(settings, catalogue, upstream, _told)
         lookups, background = Lookups(upstream), Background(upstream, Accounts(settings.providers, settings.tenants))
         self._stack.push_async_callback(lookups.finish, LOOKUP_SECONDS)

@@ -21,10 +21,10 @@ import structlog
 from proxy import __version__
 from proxy.exchange.bookkeeping import Bookkeeping
 from proxy.exchange.held import Booked
-from proxy.exchange.lines import Ended, Kinds
+from proxy.exchange.lines import Kinds
 from proxy.exchange.metering import Metering
 from proxy.exchange.observing import observe
-from proxy.exchange.record import Record
+from proxy.exchange.record import Ended, Record
 from proxy.exchange.trials import Trials
 from proxy.observe.labels import Known
 from proxy.observe.leftovers import Leftovers

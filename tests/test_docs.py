@@ -20,12 +20,12 @@ import proxy.stores.failures
 import proxy.translate.images.refusals
 import proxy.web.faults
 from proxy.cli import main
-from proxy.cli.serve import start_lines
+from proxy.cli.start_lines import start_lines
 from proxy.config.load import load
 from proxy.config.models import Config
 from proxy.data import snapshot_bytes
 from proxy.errors import ModelNotFound, ProxyError
-from proxy.exchange.record import Entry
+from proxy.exchange.entry import Entry
 from proxy.policy.names.feed import read_feed
 from proxy.policy.names.resolution import Names, resolve
 from proxy.policy.retries.retry import Again, Attempt, Rounds, Seen, Trouble, judge

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 from msgspec import structs
@@ -13,11 +13,11 @@ from msgspec.structs import asdict
 
 from proxy.cli import filled
 from proxy.cli.home import config_file
-from proxy.cli.loose_names import loose_names
-from proxy.cli.serve import environment_lines
-from proxy.config.load import load
+from proxy.cli.start_lines import environment_lines
 from proxy.config.problems import ConfigProblems
-from proxy.policy.values import Settings
+
+if TYPE_CHECKING:
+    from proxy.policy.values import Settings
 
 ENVIRONMENT = "environment"
 
@@ -34,6 +34,12 @@ def check(file: str | None, config: str | None, as_json: bool) -> None:
     if file and config:
         raise click.UsageError("give the file once: as FILE or as --config FILE")
     path = config_file(file or config)
+    from proxy.cli.lean_imports import import_config_lean
+
+    import_config_lean()
+    from proxy.cli.loose_names import loose_names
+    from proxy.config.load import load
+
     try:
         settings = load(path, os.environ).settings
     except ConfigProblems as problems:

@@ -12,13 +12,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 import proxy
-from proxy.policy.values import Settings
 from proxy.watching import stamp_of
 
 if TYPE_CHECKING:
     from proxy.config.problems import ConfigProblems
     from proxy.config.stored import Entry, Layers
     from proxy.config.terms import Terms
+    from proxy.policy.values import Settings
     from proxy.stores.keys import StoredKey
 
 _PACKAGE = Path(proxy.__file__)

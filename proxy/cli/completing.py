@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
 
 from proxy.cli.home import Home
-from proxy.policy.values import Settings
+
+if TYPE_CHECKING:
+    from proxy.policy.values import Settings
 
 _PATIENCE = 0.2  # seconds the daemon has to name its keys
 
@@ -48,9 +51,6 @@ def tenant_names(context: click.Context, _: click.Parameter, incomplete: str) ->
 def model_names(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The names the daemon knows; where none runs, those of the configuration and of the list that came with the package."""
     from proxy.cli.client import glance
-    from proxy.data import snapshot_bytes
-    from proxy.policy.names.feed import read_feed
-    from proxy.policy.names.resolution import Names
 
     home = _home(context)
     if home is None:
@@ -60,6 +60,10 @@ def model_names(context: click.Context, _: click.Parameter, incomplete: str) -> 
     settings = _settings(home)
     if settings is None:
         return []
+    from proxy.data import snapshot_bytes
+    from proxy.policy.names.feed import read_feed
+    from proxy.policy.names.resolution import Names
+
     return _items(Names(settings, read_feed(snapshot_bytes()), {}).offered(), incomplete)
 
 

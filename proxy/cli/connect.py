@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import click
@@ -24,9 +24,10 @@ from proxy.cli.snippets import (
     render,
     root_of,
 )
-from proxy.config.load import load
 from proxy.config.problems import ConfigProblems
-from proxy.policy.values import Listen, Settings
+
+if TYPE_CHECKING:
+    from proxy.policy.values import Settings
 
 _PATIENCE = 2.0  # seconds the daemon has to say where it listens
 
@@ -88,6 +89,9 @@ def _as_served(home: Home) -> tuple[Settings, str]:
 
     Of one that is broken that is all that is known, and the text says so; without a daemon it ends the command.
     """
+    from proxy.config.load import load
+    from proxy.policy.values import Listen
+
     url, broken = str(glance(home, "status", _PATIENCE).get("url", "")), ""
     try:
         settings = home.read().loaded.settings

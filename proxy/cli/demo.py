@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 import tempfile
@@ -14,7 +13,7 @@ import click
 @click.command()
 def demo() -> None:
     """Start the mock upstream and the proxy, stream one call through them, and show what became of it."""
-    from proxy.cli.serve import run_async
+    from proxy.cli.running import run_async
     from proxy.observe.logs import set_up
 
     set_up("error", "auto")
@@ -43,6 +42,8 @@ async def _run(state_dir: str) -> int:
 
 async def _streamed(url: str) -> None:
     """One streamed call: the text as it comes, then what it cost."""
+    import asyncio
+
     import aiohttp
 
     body = {

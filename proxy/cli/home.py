@@ -15,9 +15,9 @@ from msgspec import Struct
 from proxy.config.discover import find_config
 from proxy.config.problems import ConfigProblems
 from proxy.observe.holders import user_name
-from proxy.policy.values import Settings
 
 if TYPE_CHECKING:
+    from proxy.policy.values import Settings
     from proxy.stores.effective import Effective
 
 _OF_SERVICES = Path("/var/lib/private")  # nobody but root and the service itself can look below it

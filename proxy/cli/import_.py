@@ -13,7 +13,6 @@ import click
 from proxy.cli import Suggesting
 from proxy.cli.home import end_with
 from proxy.cli.init import write_private
-from proxy.config.locate import read_text
 from proxy.config.problems import ConfigProblems, number_of
 
 if TYPE_CHECKING:
@@ -37,6 +36,7 @@ def litellm(file: Path, output: Path | None, force: bool) -> None:
     The configuration goes to standard output; what is left out of it, and why, to standard error.
     """
     from proxy.cli.litellm.moving import move  # slow to import
+    from proxy.config.locate import read_text
 
     try:
         moved = move(read_text(file), str(file))

@@ -8,16 +8,17 @@ import re
 import secrets
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from proxy.cli import filled
 from proxy.cli.home import end_with
 from proxy.config.discover import user_config
-from proxy.config.environment import Said, read_environment
-from proxy.config.load import load
 from proxy.config.problems import ConfigProblems
-from proxy.presets import PRESETS
+
+if TYPE_CHECKING:
+    from proxy.config.environment import Said
 
 
 @click.command("init")
@@ -28,6 +29,12 @@ def init(path: str | None, force: bool) -> None:
 
     PATH defaults to the place where every command looks first: ~/.config/tollkeeper/config.yaml.
     """
+    from proxy.cli.lean_imports import import_config_lean
+
+    import_config_lean()
+    from proxy.config.environment import read_environment
+    from proxy.config.load import load
+
     usual, said = user_config(os.environ), read_environment(os.environ)
     try:
         load(None, os.environ)
@@ -57,6 +64,8 @@ def init(path: str | None, force: bool) -> None:
 def starter(text: str, said: Said) -> str:
     """The starter's text with the blocks of the providers that have a key, and no others; with OpenRouter's where none
     has. What else the environment says stands in the place of the comment about it."""
+    from proxy.presets import PRESETS
+
     for preset in PRESETS.values():
         block = re.search(rf"^  (?:# )?{preset.kind}:\n(?:  (?:# )?  .*\n)+", text, re.MULTILINE)
         if block is None or not said.keys:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from proxy.data import snapshot_bytes
 from proxy.errors import ModelNotFound
-from proxy.exchange.listings import kept_ids, with_cached
+from proxy.exchange.kept_lists import kept_catalogue, kept_ids
 from proxy.policy.names.catalogue import Catalogue
-from proxy.policy.names.feed import read_feed
 from proxy.policy.names.resolution import Names
 from proxy.policy.names.vendors import vendor_of
 from proxy.policy.values import Settings
@@ -19,7 +17,7 @@ def loose_names(settings: Settings) -> Iterator[str]:
     whom nobody knows. A server of one's own that no daemon has asked yet may have any name."""
     if not settings.providers:
         return
-    catalogue, listed = with_cached(read_feed(snapshot_bytes()), settings.state_dir), kept_ids(settings.state_dir)
+    catalogue, listed = kept_catalogue(settings.state_dir), kept_ids(settings.state_dir)
     names = Names(settings, catalogue, listed)
     is_told = all(vendor_of(one) or one.kind == "mock" or one.name in listed for one in settings.providers.values())
     for place, name in _named(settings) if is_told else ():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import signal
 from typing import TYPE_CHECKING
@@ -43,6 +42,8 @@ def mock(host: str, port: int, key: str | None, lenient: bool, models: int) -> N
     The model name chooses the behaviour: mock/echo, mock/slow?ttft=2, mock/error?status=429,
     mock/cut?after=5, mock/hang and more. GET /mock/bill shows what every call cost.
     """
+    import asyncio
+
     try:
         from proxy.mock.state import Rules  # aiohttp is slow to import, and `--help` needs none of it
 
@@ -53,6 +54,8 @@ def mock(host: str, port: int, key: str | None, lenient: bool, models: int) -> N
 
 async def _serve(host: str, port: int, rules: Rules) -> None:
     """Print one line with the base URLs, then serve until SIGINT or SIGTERM."""
+    import asyncio
+
     from proxy.mock.server import start_mock
 
     stopped = asyncio.Event()

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from proxy.policy.money.prices import TOKEN_FIELDS
-from proxy.web.operator.models import FIELDS, PIECES
+from proxy.policy.money.prices import FIELDS, PIECES, TOKEN_FIELDS
 
 
 def facts_text(facts: dict[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import sys
 from collections.abc import Iterator
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
 from proxy.cli import Suggesting
 from proxy.cli.client import ask
@@ -118,6 +116,8 @@ def history(entry: str | None, as_json: bool, config_path: str | None) -> None:
 @_CONFIG
 def diff(entry: str, before: int | None, after: int | None, config_path: str | None) -> None:
     """What differs between two versions of an entry; default: the latest and the one before it."""
+    import difflib
+
     found = ask(home_or_exit(config_path), "settings_history", dict(_place(entry)))["versions"]
     values = {0: None, **{row["version"]: row["value"] for row in found}}
     newest = max(values) if after is None else after
@@ -204,6 +204,8 @@ def _value(text: str) -> Any:
 
 
 def _yaml(value: Any) -> str:
+    import yaml
+
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)
 
 

@@ -7,13 +7,15 @@ import re
 import shlex
 from collections.abc import Collection, Iterator
 from importlib.resources import files
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from msgspec import Struct
 
 from proxy.policy.names.vendors import vendor_of
-from proxy.policy.values import Listen, Provider, Settings
+
+if TYPE_CHECKING:
+    from proxy.policy.values import Listen, Provider, Settings
 
 Protocol = Literal["chat", "responses", "messages"]
 

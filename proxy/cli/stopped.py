@@ -20,15 +20,13 @@ from proxy.cli.stopped_provider import test_provider
 from proxy.cli.stopped_sessions import raise_session, sessions
 from proxy.cli.stopped_settings import STORE_ORDERS, on_ledger, settings_answer
 from proxy.config.new_key import read_key_changes, read_new_key
-from proxy.data import snapshot_bytes
 from proxy.errors import ProxyError
-from proxy.exchange.listings import cached_images, with_cached
+from proxy.exchange.kept_lists import cached_images, kept_catalogue
 from proxy.exchange.pricing import price_book
 from proxy.policy.money.account import Standing
 from proxy.policy.money.books import Books
 from proxy.policy.money.credits import with_credits
 from proxy.policy.money.pricebook import PriceBook
-from proxy.policy.names.feed import read_feed
 from proxy.policy.names.resolution import Names
 from proxy.policy.values import Settings
 from proxy.stores.audit import anchor, append
@@ -129,7 +127,7 @@ def _admin_api(settings: Settings) -> AdminApi:
 
 
 def _names(settings: Settings) -> tuple[Names, PriceBook]:
-    catalogue = with_cached(read_feed(snapshot_bytes()), settings.state_dir)
+    catalogue = kept_catalogue(settings.state_dir)
     names = Names(settings, catalogue, {})
     return names, price_book(settings, names, catalogue, cached_images(settings.state_dir))
 

@@ -17,7 +17,7 @@ from proxy.cli.home import Home, home_or_exit
 from proxy.cli.screen.columns import Printer, beside, lay_out
 from proxy.cli.screen.entries import COLUMNS, UNIT_FROM, cells, is_failure
 from proxy.cli.tables import unit_of
-from proxy.exchange.record import Entry
+from proxy.exchange.entry import Entry
 
 
 class Wanted(Struct, frozen=True):

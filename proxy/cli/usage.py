@@ -16,7 +16,7 @@ from proxy.cli.completing import key_names, model_names, tenant_names
 from proxy.cli.home import Home, home_or_exit
 from proxy.cli.tables import NARROW, Table, in_units, on_one_line, print_table, say, terminal_width, unit_of
 from proxy.policy.money.amounts import dollars
-from proxy.web.operator.analytics import harmless, sources_text
+from proxy.web.operator.cells import harmless, sources_text
 from proxy.web.operator.timestamps import moment_ms
 
 _TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens")

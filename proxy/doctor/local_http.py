@@ -7,9 +7,11 @@ import socket
 from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from proxy.policy.values import Listen
+if TYPE_CHECKING:
+    from proxy.policy.values import Listen
 
 SECONDS = 5.0
 _LARGEST = 16 * 2**20

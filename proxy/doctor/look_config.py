@@ -18,7 +18,7 @@ from proxy.config.stored import Entry
 from proxy.data import snapshot_bytes
 from proxy.doctor.seen import NEWS_DAYS, ConfigSeen, KeysSeen, PricesSeen, Unpriced
 from proxy.errors import ModelNotFound
-from proxy.exchange.listings import FILE_NAME, cached_images, with_cached
+from proxy.exchange.kept_lists import FILE_NAME, cached_images, with_cached
 from proxy.exchange.pricing import price_book
 from proxy.policy.money.budgets import GLOBAL
 from proxy.policy.money.pricebook import PriceBook

@@ -15,7 +15,8 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import asdict, astuple
 
-from proxy.exchange.record import Entry, Record
+from proxy.exchange.entry import Entry
+from proxy.exchange.record import Ended, Record
 from proxy.exchange.times import THREE_DIGITS, instant
 from proxy.observe.logs import LONGEST, is_plain, level_of
 from proxy.policy.money.amounts import usd_text
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 _MOST_KINDS = 8192
 _TO_WHOLE = 1.5 * 2**52  # a float that is added to this one, and then less it, is whole: the nearest there is
 _entries = msgspec.json.Decoder(Entry)
-
-Ended = tuple[Record, float]  # with the monotonic time of its end
 
 
 class Line(Struct, frozen=True, gc=False):

@@ -12,11 +12,10 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
-from proxy.data import images_bytes
 from proxy.dialects import DIALECTS, Incoming
 from proxy.errors import ProviderError
+from proxy.exchange.kept_lists import FILE_NAME, IMAGES_NAME, LISTED_NAME, cached_images, kept_lists
 from proxy.exchange.upstream import Upstream
-from proxy.policy.images.catalogue import ImageCatalogue
 from proxy.policy.images.feed import accept_images, read_images, read_rows
 from proxy.policy.names.catalogue import Catalogue
 from proxy.policy.names.feed import accept, read_feed
@@ -25,10 +24,7 @@ from proxy.policy.values import Provider, Settings
 from proxy.wire.call import Call
 from proxy.wire.endpoints import endpoint_for
 
-FILE_NAME = "catalogue.json"
-IMAGES_NAME = "images.json"
 _AT_ONCE = 4
-LISTED_NAME = "listed.json"
 _MOST_LISTED = 5000
 
 Told = Callable[[str, str], None]
@@ -42,25 +38,6 @@ class Step(Struct, frozen=True):
     changes: tuple[Change, ...]
     seconds: float
     problem: str = ""
-
-
-def cached_images(state_dir: str) -> ImageCatalogue:
-    """The models that draw as a former run kept them in `state_dir`, else as they were shipped."""
-    shipped = read_images(images_bytes())
-    try:
-        cached = read_images((Path(state_dir) / IMAGES_NAME).read_bytes())
-    except (OSError, ValueError):
-        return shipped
-    return shipped if accept_images(shipped, cached) else cached
-
-
-def with_cached(snapshot: Catalogue, state_dir: str) -> Catalogue:
-    """The catalogue a former run kept in `state_dir`, if it is fit to take the snapshot's place."""
-    try:
-        cached = read_feed((Path(state_dir) / FILE_NAME).read_bytes())
-    except (OSError, ValueError):
-        return snapshot
-    return snapshot if accept(snapshot, cached) else cached
 
 
 class _NotBelieved(Exception):
@@ -84,7 +61,7 @@ class Listings:
         self._rows: list[dict[str, Any]] = []  # of models that draw, as they came
         self._folder = Path(settings.state_dir)
         self._turn = asyncio.Lock()
-        self._before = _kept(self._folder / LISTED_NAME)
+        self._before = kept_lists(settings.state_dir)
         if not catalogue.is_snapshot:
             self._before |= {
                 p.name: listed_of(catalogue) for p in settings.providers.values() if p.kind == "openrouter"
@@ -202,20 +179,6 @@ def _nothing(_: Any = None) -> None:
 
 async def _none() -> None:
     """There is nothing else."""
-
-
-def _kept(file: Path) -> dict[str, dict[str, Listed]]:
-    """The lists of the former run, as far as they can be read."""
-    try:
-        found = msgspec.json.decode(file.read_bytes(), type=dict[str, dict[str, str | None]])
-    except (OSError, msgspec.DecodeError):
-        return {}
-    return {name: {model: Listed(expires=end) for model, end in models.items()} for name, models in found.items()}
-
-
-def kept_ids(state_dir: str) -> dict[str, frozenset[str]]:
-    """What each provider listed in the former run."""
-    return {name: frozenset(models) for name, models in _kept(Path(state_dir) / LISTED_NAME).items()}
 
 
 def own_headers(provider: Provider) -> list[tuple[str, str]]:

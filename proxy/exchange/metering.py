@@ -11,10 +11,10 @@ from typing import ClassVar
 import structlog
 from msgspec import Struct
 
+from proxy.exchange.entry import Entry
 from proxy.exchange.held import Booked
 from proxy.exchange.lines import Alike as Same
 from proxy.exchange.lines import Kind
-from proxy.exchange.record import Entry
 from proxy.observe.metrics import Metrics
 from proxy.observe.seen import Alike, CallSeen, CostSeen, Meter, Tokens
 from proxy.policy.money.amounts import usd_text

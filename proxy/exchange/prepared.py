@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from proxy.dialects import Incoming, UpstreamRequest
-from proxy.exchange.record import Tried
+from proxy.exchange.entry import Tried
 from proxy.policy.money.requested import Requested
 from proxy.policy.retries.breaker import Breakers
 from proxy.policy.values import ApiName, Plan, Provider, Target

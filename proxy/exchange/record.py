@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from msgspec import Struct, field
 
 from proxy.errors import ProxyError
+from proxy.exchange.entry import Tried
 from proxy.exchange.times import Queued, micro
 from proxy.policy.money.billing import Serving, closing_stops_billing
 from proxy.policy.routing.evidence import PLAIN
@@ -31,57 +32,6 @@ if TYPE_CHECKING:
 
 _ANY = Endpoint("other")
 Phase = Literal["reading", "waiting", "sent", "streaming", "done"]
-
-
-class Tried(Struct, frozen=True, gc=False):
-    """One attempt, or one provider passed over: `outcome` is a status or a word for what went wrong."""
-
-    provider: str
-    model: str
-    outcome: str
-
-
-class Entry(Struct, frozen=True, gc=False, omit_defaults=False):
-    """One finished call: the fields of its log line. Times in seconds; never a prompt, a header value or a key."""
-
-    request_id: str
-    upstream_request_id: str | None
-    at: str
-    key: str | None
-    endpoint: str
-    model: str | None
-    target: str | None
-    provider: str | None
-    served: str | None
-    stream: bool
-    status: int
-    error_type: str | None
-    error: str | None
-    attempts: int
-    tried: tuple[Tried, ...]
-    adjusted: tuple[str, ...]
-    input_tokens: int | None
-    output_tokens: int | None
-    cached_tokens: int | None
-    reasoning_tokens: int | None
-    cost_usd: str | None
-    cost_source: str | None
-    first_byte_seconds: float | None
-    first_token_seconds: float | None
-    total_seconds: float
-    overhead_seconds: float
-    client_left: str | None
-    shadow_rejections: tuple[str, ...]
-    session: str | None
-    tags: tuple[str, ...]
-    tenant: str | None = None
-    use_case: str | None = None
-    flags: tuple[str, ...] = ()
-    decision: str | None = None
-    arm: str | None = None
-    cost_credits: str | None = None
-    cache: str | None = None
-    saved_usd: str | None = None
 
 
 class Held(Protocol):
@@ -222,6 +172,9 @@ class Record(Struct, eq=False):
                 return "caller_model_not_available"
             return KIND_OF_STATUS.get(status, "provider_server_error" if status >= 500 else "_OTHER")
         return None
+
+
+Ended = tuple[Record, float]  # with the monotonic time of its end
 
 
 def record_of(request_id: str, endpoint: Endpoint = _ANY, key: str | None = None, tenant: str = "") -> Record:

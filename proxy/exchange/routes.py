@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from proxy.exchange.client import SERVER
+from proxy.exchange.entry import Tried
 from proxy.exchange.failure import Failure, not_private, shut, unhealthy
 from proxy.exchange.job import Job
 from proxy.exchange.prepared import Route
-from proxy.exchange.record import Tried
 from proxy.exchange.spoken_apis import api_of, not_served
 from proxy.policy.money.pricebook import PriceBook
 from proxy.policy.names.vendors import vendor_of

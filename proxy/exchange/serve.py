@@ -28,13 +28,13 @@ from proxy.exchange.attempt import (
     translate_images,
 )
 from proxy.exchange.client import Client
+from proxy.exchange.entry import Tried
 from proxy.exchange.failure import Failure, abandoned
 from proxy.exchange.held import Held
 from proxy.exchange.image_calls import ImageInterpreter, image_call
 from proxy.exchange.job import Job
 from proxy.exchange.prepared import Route
 from proxy.exchange.quality_fallback import flagged, hold_back, passed_over
-from proxy.exchange.record import Tried
 from proxy.exchange.relay import relay
 from proxy.exchange.reply import Reply
 from proxy.exchange.results import Absent

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from proxy.wire.turns import Turns
+if TYPE_CHECKING:
+    from proxy.wire.turns import Turns
 
 MOST_SESSIONS = 10_000
 _MINUTE_SECONDS = 60.0

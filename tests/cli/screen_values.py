@@ -8,7 +8,7 @@ from typing import Any
 
 from proxy.cli.screen.forecast import Burn
 from proxy.cli.screen.snapshot import Snapshot
-from proxy.exchange.record import Entry
+from proxy.exchange.entry import Entry
 from proxy.web.operator.answers import BudgetAnswer, LiveAnswer, LiveCall, ProviderAnswer
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from money_commands import TOTAL, Desk
 
-from proxy.web.operator.analytics import harmless
+from proxy.web.operator.cells import harmless
 
 ZERO = "0.000000000000"
 

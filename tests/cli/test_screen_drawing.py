@@ -16,7 +16,7 @@ from proxy.cli.screen.drawing import Canvas, Rows, draw, share_out
 from proxy.cli.screen.entries import error_share, note, per_minute
 from proxy.cli.screen.view import View
 from proxy.cli.tail import Wanted
-from proxy.exchange.record import Entry, Tried
+from proxy.exchange.entry import Entry, Tried
 from proxy.web.operator.answers import LeftAlone
 
 LONG = "a-name-of-a-model/that-is-much-too-long-for-any-column-of-this-screen?and=more"

@@ -18,7 +18,7 @@ from harness.http import Connection, request_bytes
 from harness.surroundings import PATIENCE_SECONDS, surroundings
 from harness.tmux import Tmux, needs_tmux
 
-from proxy.cli.serve import start_lines
+from proxy.cli.start_lines import start_lines
 from proxy.config.load import load
 from proxy.policy.names.catalogue import Catalogue
 from proxy.policy.names.resolution import Names

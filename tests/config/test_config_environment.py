@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from proxy.cli.check import check
 from proxy.cli.init import init
-from proxy.cli.serve import start_lines
+from proxy.cli.start_lines import start_lines
 from proxy.config.environment import LONGEST_VALUE, VARIABLES
 from proxy.config.load import load
 from proxy.config.problems import ConfigProblems

@@ -24,7 +24,7 @@ from example_scenes import KEYS, Scene, home, in_the_open, running, said, with_k
 from harness.mock import Mock
 from harness.surroundings import PATIENCE_SECONDS, surroundings
 
-from proxy.cli.serve import start_lines
+from proxy.cli.start_lines import start_lines
 from proxy.config.load import load, load_text
 
 WRITES = "WRITE_EXAMPLES" in os.environ

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from msgspec.structs import asdict
 
+from proxy.exchange.entry import Entry, Tried
 from proxy.exchange.lines import OddLine
-from proxy.exchange.record import Entry, Tried
 from proxy.observe.logs import log_calls, set_up
 from proxy.observe.short_line import coloured, short_line
 

@@ -11,7 +11,8 @@ from metrics_samples import Samples, samples
 
 from proxy.config.load import load
 from proxy.exchange.bookkeeping import Bookkeeping
-from proxy.exchange.record import Record, Tried
+from proxy.exchange.entry import Tried
+from proxy.exchange.record import Record
 from proxy.policy.values import Target
 from proxy.stores.records import Row
 from proxy.telemetry import Telemetry

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from msgspec.structs import asdict
 
+from proxy.exchange.entry import Entry
 from proxy.exchange.lines import Alike, OddLine, Told
-from proxy.exchange.record import Entry, Record, record_of
+from proxy.exchange.record import Record, record_of
 from proxy.policy.money.amounts import to_pusd
 from proxy.stores.segments import Position
 from proxy.web.operator.bounds import Bounds

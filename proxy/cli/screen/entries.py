@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, tzinfo
 from proxy.cli.screen.columns import Column, Span, in_unit
 from proxy.cli.screen.numbers import count, seconds
 from proxy.cli.tables import in_units
-from proxy.exchange.record import Entry
+from proxy.exchange.entry import Entry
 from proxy.policy.money.amounts import dollars
 
 _CLIENT_LEFT = 499

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from proxy.exchange.record import Entry
+from proxy.exchange.entry import Entry
 from proxy.web.operator.answers import LiveCall
 
 Sort = Literal["age", "cost", "tokens/s", "key", "model"]

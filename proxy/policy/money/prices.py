@@ -25,6 +25,21 @@ TOKEN_FIELDS = (
     "image_output_usd",
     "cached_image_usd",
 )
+# A field of `Price` -> what it is called, and of what it is the price where that is no token.
+PIECES = {
+    "character_usd": "million characters",
+    "image_usd": "picture read",
+    "request_usd": "call",
+    "web_search_usd": "search",
+    "web_search_low_usd": "search",
+    "web_search_high_usd": "search",
+    "file_search_usd": "search",
+    "code_session_usd": "session",
+    "page_usd": "page",
+    "audio_second_usd": "second heard",
+    "output_second_usd": "second made",
+}
+FIELDS = (*TOKEN_FIELDS, *PIECES)
 
 
 class Override(Struct, frozen=True):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from proxy.policy.values import Provider
+if TYPE_CHECKING:
+    from proxy.policy.values import Provider
 
 # The host of `base_url` -> the vendor. Regional hosts have prices of their own and are left out.
 _HOSTS = {

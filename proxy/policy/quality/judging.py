@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import zlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
 from proxy.policy.quality.reading import decoded
-from proxy.wire.call import Call
+
+if TYPE_CHECKING:
+    from proxy.wire.call import Call
 
 RUBRIC = (
     "The reply stays in the character and the scene that the system text gives it, and never speaks of being a model."

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from proxy.policy.quality.detectors import flags_of
 from proxy.policy.quality.values import Finish, Flag, Said, Wanted, Watch
-from proxy.wire.call import Call
 from proxy.wire.sse import data_of, split_events
+
+if TYPE_CHECKING:
+    from proxy.wire.call import Call
 
 FINISHES: dict[str, Finish] = {
     **dict.fromkeys(("stop", "end_turn", "stop_sequence", "completed"), "stop"),

@@ -19,10 +19,9 @@ from proxy.errors import InternalError, Overloaded, ProxyError, ShuttingDown
 from proxy.exchange.client import Client
 from proxy.exchange.deadlines import Deadlines
 from proxy.exchange.job import Job
-from proxy.exchange.lines import Ended
 from proxy.exchange.off_loop import LARGE
 from proxy.exchange.prepared import Prepared
-from proxy.exchange.record import Record, record_of
+from proxy.exchange.record import Ended, Record, record_of
 from proxy.exchange.stepper import Stepper
 from proxy.policy.money.weight import likely_tokens_of, weigh
 from proxy.web.client.first_of_kind import Body, read_whole, worked_out

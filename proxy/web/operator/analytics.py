@@ -17,6 +17,7 @@ from msgspec import Struct
 from proxy.stores.analytics import AnalyticsQuestion, AnalyticsReport, By, Interval, Order
 from proxy.web.operator.admin_api import AdminApi, Declined, EpochMs
 from proxy.web.operator.answers import Answer
+from proxy.web.operator.cells import harmless, sources_text
 from proxy.web.operator.control_state import LiveState
 from proxy.web.reading import read_ask
 
@@ -123,13 +124,3 @@ def as_csv(answer: Any) -> str:
             [row["at"], *names, *(row[name] for name in shown), sources, *(row[name][share] for name, share in times)]
         )
     return text.getvalue()
-
-
-def sources_text(sources: dict[str, int]) -> str:
-    """How many calls have their cost from where, in one cell: `reported:8 computed:1`."""
-    return " ".join(f"{name}:{count}" for name, count in sources.items())
-
-
-def harmless(name: str) -> str:
-    """A name that a spreadsheet would take for a formula is quoted: clients choose some of them."""
-    return f"'{name}" if name[:1] in ("=", "+", "-", "@", "\t", "\r") else name

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
-from proxy.exchange.record import Entry
+from proxy.exchange.entry import Entry
 from proxy.policy.sharing import When
 from proxy.policy.values import Lossy
 

@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 
 from proxy.config.problems import ConfigProblems
 from proxy.errors import ProxyError
-from proxy.exchange.record import Entry
+from proxy.exchange.entry import Entry
 from proxy.stores.failures import BackupRefused, StoreError
 from proxy.web.connection import Connection
 from proxy.web.operator.actor import ACTOR, Actor, of_socket, uid_of

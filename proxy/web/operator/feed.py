@@ -9,8 +9,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+from proxy.exchange.entry import Entry
 from proxy.exchange.lines import Line, OddLine, Told
-from proxy.exchange.record import Entry
 from proxy.stores.segments import START, Position
 from proxy.web.operator.bounds import Bounds
 from proxy.web.operator.events import Events

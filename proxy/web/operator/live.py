@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from proxy.errors import Overloaded
-from proxy.exchange.record import Entry
+from proxy.exchange.entry import Entry
 from proxy.web.operator.admin_api import instant
 from proxy.web.operator.answers import LiveCall
 from proxy.web.operator.bounds import Bounds

@@ -10,9 +10,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from proxy.errors import ModelNotFound
-from proxy.exchange.listings import FILE_NAME
+from proxy.exchange.kept_lists import FILE_NAME
 from proxy.policy.money.pricebook import Free, PriceBook
-from proxy.policy.money.prices import TOKEN_FIELDS, Override, Price
+from proxy.policy.money.prices import FIELDS, TOKEN_FIELDS, Override, Price
 from proxy.policy.names.feed import OPENROUTERS_LIST
 from proxy.policy.names.resolution import Names
 from proxy.policy.values import Settings, Target
@@ -20,22 +20,6 @@ from proxy.web.operator.model_rows import Known, ModelAnswer, ModelsAnswer, Mode
 
 _PER_MILLION = Decimal(1_000_000)
 _BY_MILLION = frozenset({*TOKEN_FIELDS, "character_usd"})
-
-# A field of `Price` -> what it is called, and of what it is the price where that is no token.
-PIECES = {
-    "character_usd": "million characters",
-    "image_usd": "picture read",
-    "request_usd": "call",
-    "web_search_usd": "search",
-    "web_search_low_usd": "search",
-    "web_search_high_usd": "search",
-    "file_search_usd": "search",
-    "code_session_usd": "session",
-    "page_usd": "page",
-    "audio_second_usd": "second heard",
-    "output_second_usd": "second made",
-}
-FIELDS = (*TOKEN_FIELDS, *PIECES)
 
 
 def model_list(told: Known, ask: ModelsAsk) -> ModelsAnswer:
