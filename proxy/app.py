@@ -16,8 +16,9 @@ from msgspec import Struct
 from proxy import __version__
 from proxy.alerts.budgets import Alerts, tell_tried
 from proxy.alerts.rules import Rules, open_alerts
-from proxy.changes import first_admission, first_parts, in_words, keep_up, swap, take_lists, with_versions
+from proxy.changes import first_admission, first_parts, keep_up, swap, take_lists, with_versions
 from proxy.compare.opening import open_compare
+from proxy.config.differing import in_words
 from proxy.exchange.background import Background
 from proxy.exchange.bookkeeping import Bookkeeping
 from proxy.exchange.kept_lists import kept_catalogue

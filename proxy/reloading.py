@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 import structlog
 from msgspec import Struct
 
-from proxy.changes import in_words, lost_sections
+from proxy.config.differing import in_words, lost_sections
 from proxy.config.problems import ConfigProblems
 from proxy.config.stored import Entry, Layers
 from proxy.observe.notify import Notifier

@@ -81,6 +81,9 @@ def _home(context: click.Context) -> Home | None:
 
 
 def _settings(home: Home) -> Settings | None:
+    from proxy.cli.lean_imports import import_config_lean
+
+    import_config_lean()
     from proxy.config.load import load
     from proxy.config.problems import ConfigProblems
 

@@ -46,7 +46,10 @@ class Home(Struct, frozen=True):
 
     def read(self) -> Effective:
         """The same. Raises ConfigProblems."""
-        from proxy.stores.effective import load_effective  # slow to import
+        from proxy.cli.lean_imports import import_config_lean
+
+        import_config_lean()  # slow all the same
+        from proxy.stores.effective import load_effective
 
         return load_effective(self.file, os.environ, needs_secrets=False)
 

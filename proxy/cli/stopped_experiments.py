@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from proxy.cli.stopped_settings import on_ledger
+from proxy.cli.stopped_state import Params, on_ledger
 from proxy.exchange.trials import Step, Trials, read_kept
 from proxy.policy.values import Settings
 from proxy.stores.audit import append
@@ -22,10 +23,6 @@ from proxy.web.operator.experiments import ExperimentOrders, deed_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
-
-ORDERS = (
-    "experiments", "experiment", "ramp_experiment", "hold_experiment", "rollback_experiment", "finish_experiment",
-)  # fmt: skip
 
 
 class _AdminApi(Struct):
@@ -65,11 +62,16 @@ def _keep(connection: Connection, kept: dict[str, bytes], deeds: list[Any]) -> N
     append(connection, deeds)
 
 
-def experiments_answer(order: str, settings: Settings, params: dict[str, Any]) -> Answer:
-    """Do what the daemon would."""
+def _answer(order: str, settings: Settings, params: Params) -> Answer:
     files = _Files(settings)
     return asyncio.run(_done(ExperimentOrders(files, files.tell), order, params))
 
 
-async def _done(orders: ExperimentOrders, order: str, params: dict[str, Any]) -> Answer:
+async def _done(orders: ExperimentOrders, order: str, params: Params) -> Answer:
     return await orders.by_name[order](params)
+
+
+_NAMES = (
+    "experiments", "experiment", "ramp_experiment", "hold_experiment", "rollback_experiment", "finish_experiment",
+)  # fmt: skip
+ORDERS: dict[str, Callable[[Settings, Params], Answer]] = {order: partial(_answer, order) for order in _NAMES}

@@ -8,14 +8,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proxy.changes import in_words
+from proxy.cli.stopped_state import on_ledger
+from proxy.config.differing import in_words
 from proxy.config.load import load
 from proxy.config.stored import Layers
 from proxy.policy.values import Settings
 from proxy.stores.effective import Effective
-from proxy.stores.link import Link
-from proxy.stores.lock import StateLock
-from proxy.stores.opening import open_ledger
 from proxy.stores.queries import Files
 from proxy.stores.vault import Vault
 from proxy.web.operator.answers import Answer
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 STORE_ORDERS = (*SETTINGS_ORDERS, *SECRETS_ORDERS)
-_BUSY_SECONDS = 5.0
 
 
 class _Files:
@@ -71,14 +68,3 @@ def settings_answer(file: Path | None, effective: Effective, order: str, params:
 
 async def _done(answer: Awaitable[Answer]) -> Answer:
     return await answer
-
-
-def on_ledger(state_dir: Path, work: Callable[[Connection], Any]) -> Any:
-    """Work on the ledger, made where there is none."""
-    with StateLock(state_dir):
-        open_ledger(state_dir / "ledger.db")
-        link = Link(state_dir / "ledger.db", _BUSY_SECONDS)
-        try:
-            return link.run(work)
-        finally:
-            link.close()

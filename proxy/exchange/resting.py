@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from proxy.exchange.pacing import Pacing
 from proxy.exchange.places import Places, said_of
 from proxy.exchange.routes import server_of
 from proxy.policy.limits.pace import DEFAULT, left_of
 from proxy.policy.retries.breaker import Breakers
 from proxy.policy.routing.values import Rest
 from proxy.policy.values import Caller, Provider, Target
+
+if TYPE_CHECKING:
+    from proxy.exchange.pacing import Pacing
 
 TargetOrProvider = Target | str  # a model at a provider, or all of a provider
 

@@ -9,13 +9,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from proxy.errors import ModelNotFound, NoHealthyUpstream
 from proxy.exchange.candidates import Candidates
-from proxy.exchange.job import Job
 from proxy.exchange.resting import Resting, account, failing
 from proxy.policy.money.books import Books
 from proxy.policy.money.pricebook import PriceBook
@@ -35,6 +35,9 @@ from proxy.policy.strategies import Pool, Seat, Strategy
 from proxy.policy.values import Caller, Plan, Provider, Settings, Target
 from proxy.translate.images.refusals import UnsupportedModel
 from proxy.wire.call import Call
+
+if TYPE_CHECKING:
+    from proxy.exchange.job import Job
 
 _PUSD = 1e-12
 # what is learnt within this time is worth no new board: for each of its candidates it takes some five microseconds

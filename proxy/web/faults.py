@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
-
 from proxy.errors import CallerError
 
 # not the same number: the parser's error names the limit, and nothing else tells a line from a header
@@ -101,6 +99,11 @@ class UnsupportedEncoding(CallerError):
 
 def fault_of(exc: BaseException | None) -> CallerError:
     """What is wrong with a head, as far as the parser tells; its words quote the head, so that they end here."""
+    from aiohttp.http_exceptions import (  # whoever serves has it; commands ask for the classes above
+        BadHttpMessage,
+        LineTooLong,
+    )
+
     if isinstance(exc, LineTooLong):
         if exc.args[1] == LONGEST_TARGET:
             return UriTooLong(f"The request line may have {LONGEST_TARGET} bytes at most.")

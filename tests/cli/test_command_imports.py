@@ -1,7 +1,8 @@
-"""What commands import before they do anything, and when they ask a daemon that runs. Without a clock."""
+"""What commands import before they do anything, when they ask a daemon that runs, and where none does. Without a clock."""
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 from harness.daemon import REPOSITORY, Daemon
 from harness.surroundings import surroundings
+
+from proxy.cli.stopped import SUBJECTS
 
 LIBRARIES = {
     "aiohttp", "alembic", "asyncio", "cryptography", "prometheus_client", "pydantic", "sqlalchemy", "structlog", "uvloop"
@@ -29,11 +32,21 @@ print("\\n".join(sys.modules))
 """
 
 
+CONFIG = {"providers": {"mock": {}}, "models": {"one": "mock/echo"}, "keys": {"ann": {"key": "sk-ann-1234567890"}}}
+
+
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    config = {"providers": {"mock": {}}, "models": {"one": "mock/echo"}, "keys": {"ann": {"key": "sk-ann-1234567890"}}}
-    with Daemon(config, tmp_path_factory.mktemp("imports")) as running:
+    with Daemon(CONFIG, tmp_path_factory.mktemp("imports")) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a daemon that has ended."""
+    with Daemon(CONFIG, tmp_path_factory.mktemp("left")) as ended:
+        pass
+    return ended.folder
 
 
 def imported(folder: Path, *words: str) -> set[str]:
@@ -62,3 +75,19 @@ def test_no_command_imports_anything_heavy_before_it_runs() -> None:
 )  # fmt: skip
 def test_what_is_asked_of_a_daemon_needs_nothing_heavy(daemon: Daemon, tmp_path: Path, words: str) -> None:
     assert imported(tmp_path, *words.split(), "--config", str(daemon.folder / "config.yaml")) & HEAVY == set()
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["budgets", "explain one", "models", "savings", "sessions list", "audit", "settings list", "experiments list",
+     "alerts list"],
+)  # fmt: skip
+def test_what_is_read_of_files_needs_neither_a_server_nor_sqlalchemy(left: Path, tmp_path: Path, words: str) -> None:
+    found = imported(tmp_path, *words.split(), "--config", str(left / "config.yaml"))
+    assert "proxy.config.load" in found
+    assert found & (LIBRARIES - {"asyncio", "pydantic"}) == set()
+
+
+def test_every_order_on_files_is_in_the_module_that_the_table_names() -> None:
+    there = {module: tuple(importlib.import_module(f"proxy.cli.{module}").ORDERS) for module in SUBJECTS}
+    assert there == SUBJECTS

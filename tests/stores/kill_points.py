@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from proxy.cli.stopped_settings import on_ledger
+from proxy.cli.stopped_state import on_ledger
 from proxy.stores import audit, master_keys, rotation
 from proxy.stores.audit import Deed, append
 from proxy.stores.master_keys import read_master_keys

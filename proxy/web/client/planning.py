@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from proxy.errors import ModelNotFound, NoHealthyUpstream
-from proxy.exchange.client import Client
 from proxy.exchange.listening import Listener
 from proxy.exchange.record import Record
 from proxy.exchange.trials import plan_of
@@ -21,9 +21,12 @@ from proxy.policy.tenants import scopes_of, tenants_of
 from proxy.policy.use_cases.dress import dress, given_variables
 from proxy.policy.use_cases.values import NO_USE
 from proxy.policy.values import Caller, Plan, Target
-from proxy.web.client.heads import Head
-from proxy.web.client.parts import Parts
 from proxy.wire.call import Call
+
+if TYPE_CHECKING:
+    from proxy.exchange.client import Client
+    from proxy.web.client.heads import Head
+    from proxy.web.client.parts import Parts
 
 
 def plan_for(parts: Parts, caller: Caller, call: Call, head: Head, record: Record) -> Plan:

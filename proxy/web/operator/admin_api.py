@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
 
 from msgspec import Meta, Struct
 
-from proxy.exchange.routing import Router
 from proxy.exchange.rows import SHADOWS
-from proxy.exchange.trials import Trials
 from proxy.policy.limits.limiter import Limiter
 from proxy.policy.money.account import Standing
 from proxy.policy.money.amounts import usd_text
@@ -38,6 +36,10 @@ from proxy.web.operator.answers import (
 from proxy.web.operator.answers_past import AttemptAnswer, OpinionAnswer, PastCallAnswer, RefusalAnswer, ServedAnswer
 from proxy.web.operator.bounds import Bounds
 from proxy.web.operator.waterfall import waterfall
+
+if TYPE_CHECKING:
+    from proxy.exchange.routing import Router
+    from proxy.exchange.trials import Trials
 
 _MOST_OWN = 20
 

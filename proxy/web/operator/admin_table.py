@@ -32,6 +32,7 @@ from proxy.web.operator.answers import (
     UsageRow,
 )
 from proxy.web.operator.answers_past import PastCallAnswer
+from proxy.web.operator.audit import AuditAnswer, VerdictAnswer
 from proxy.web.operator.bodies import (
     AdjustBody,
     EntriesBody,
@@ -63,7 +64,6 @@ from proxy.web.operator.stored_settings import (
 )
 from proxy.web.operator.tenants import TenantsAnswer
 from proxy.web.operator.traffic import CutAnswer
-from proxy.web.operator.trail import AuditAnswer, VerdictAnswer
 from proxy.web.operator.webhooks import ReplayAnswer, WebhooksAnswer
 
 MODEL_FILTERS = ModelsAsk.__struct_fields__

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from datetime import tzinfo
 from functools import partial
 from io import StringIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
@@ -18,8 +18,10 @@ from proxy.stores.analytics import AnalyticsQuestion, AnalyticsReport, By, Inter
 from proxy.web.operator.admin_api import AdminApi, Declined, EpochMs
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.cells import harmless, sources_text
-from proxy.web.operator.control_state import LiveState
 from proxy.web.reading import read_ask
+
+if TYPE_CHECKING:
+    from proxy.web.operator.control_state import LiveState
 
 ANALYTICS_FILTERS = ("key", "tenant", "provider", "model", "endpoint", "session", "flag")
 MOST_ROWS = 50_000

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -18,7 +18,9 @@ from proxy.stores.analytics import DAY_MS, HOUR_MS, AnalyticsQuestion, By
 from proxy.stores.analytics_ledger import TooMuch
 from proxy.web.operator.admin_api import AdminApi, instant
 from proxy.web.operator.answers import Answer
-from proxy.web.operator.control_state import LiveState
+
+if TYPE_CHECKING:
+    from proxy.web.operator.control_state import LiveState
 
 _USUAL_DAYS, _HOURS_DAYS = 7, 28
 _LOOP_MS = 30 * MINUTE_MS

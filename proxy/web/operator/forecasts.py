@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -20,7 +20,9 @@ from proxy.policy.tenants import children
 from proxy.stores.analytics import HOUR_MS, AnalyticsQuestion
 from proxy.web.operator.admin_api import AdminApi, instant
 from proxy.web.operator.answers import Answer
-from proxy.web.operator.control_state import LiveState
+
+if TYPE_CHECKING:
+    from proxy.web.operator.control_state import LiveState
 
 _TOTAL_HOURS = 90 * 24  # how far ahead is looked where nothing ends
 _TOO_SHORT = ("minute", "hour")

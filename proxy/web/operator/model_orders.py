@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from datetime import tzinfo
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -17,11 +17,13 @@ from proxy.policy.names.news import counted
 from proxy.stores.queries import Files
 from proxy.web.operator.admin_api import AdminApi, instant
 from proxy.web.operator.answers import Answer
-from proxy.web.operator.control_state import LiveState
 from proxy.web.operator.model_rows import Known, ModelsAnswer, ModelsAsk
 from proxy.web.operator.models import model_list
 from proxy.web.operator.timestamps import named_moment_ms
 from proxy.web.reading import read_ask
+
+if TYPE_CHECKING:
+    from proxy.web.operator.control_state import LiveState
 
 Params = dict[str, Any]
 _MOST_NEWS = 1000

@@ -22,6 +22,7 @@ from proxy.web.operator.admin_api import Declined, UsageAsk
 from proxy.web.operator.analytics import AnalyticsOrders
 from proxy.web.operator.anomalies import AnomalyOrders
 from proxy.web.operator.answers import Answer, DashboardAnswer, ProviderTriedAnswer, ReloadedAnswer, StatusAnswer
+from proxy.web.operator.audit import AuditAsk, VerifyAsk, audit_answer, heads_of, question, verdict_answer
 from proxy.web.operator.bounds import Bounds
 from proxy.web.operator.control_state import LiveState
 from proxy.web.operator.cookies import LINK_SECONDS, Holder, Sessions
@@ -42,7 +43,7 @@ from proxy.web.operator.sessions import RaiseAsk, SessionsAsk, known_sessions, s
 from proxy.web.operator.settings_orders import Reload, SettingsOrders
 from proxy.web.operator.tenants import tenant_list
 from proxy.web.operator.traffic import Traffic
-from proxy.web.operator.trail import AuditAsk, Trail, VerifyAsk, audit_answer, heads_of, question, shown, verdict_answer
+from proxy.web.operator.trail import Trail, shown
 from proxy.web.reading import read_ask
 
 Params = dict[str, Any]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -14,9 +14,11 @@ from proxy.stores.past_calls import CallsQuestion, Place
 from proxy.stores.records import Row
 from proxy.web.operator.admin_api import FILTERS, EpochMs, instant
 from proxy.web.operator.answers import Answer
-from proxy.web.operator.control_state import LiveState
 from proxy.web.operator.traffic import Traffic
 from proxy.web.reading import read_ask
+
+if TYPE_CHECKING:
+    from proxy.web.operator.control_state import LiveState
 
 PAST_FILTERS = (*FILTERS, "tag", "error")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -14,8 +14,10 @@ from proxy.policy.money.amounts import usd_text
 from proxy.stores.bills import KeptCorrection
 from proxy.web.operator.admin_api import AdminApi, EpochMs, instant
 from proxy.web.operator.answers import Answer
-from proxy.web.operator.control_state import LiveState
 from proxy.web.reading import read_ask
+
+if TYPE_CHECKING:
+    from proxy.web.operator.control_state import LiveState
 
 _USUAL_MS = 30 * 86_400_000
 

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from secrets import token_hex
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
@@ -25,11 +25,13 @@ from proxy.policy.values import Caller, Plan
 from proxy.translate.images.refusals import UnsupportedModel
 from proxy.web.operator.admin_api import AdminApi, Unknown, instant
 from proxy.web.operator.answers import Answer
-from proxy.web.operator.control_state import LiveState
 from proxy.web.operator.explain import caller_of
 from proxy.web.reading import read_ask
 from proxy.wire.call import read_call
 from proxy.wire.endpoints import endpoint_for
+
+if TYPE_CHECKING:
+    from proxy.web.operator.control_state import LiveState
 
 Params = dict[str, Any]
 _LIKELY_PROMPT = 1000  # tokens, where only needs are given

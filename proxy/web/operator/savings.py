@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -36,10 +36,12 @@ from proxy.policy.values import Caller
 from proxy.stores.analytics import DAY_MS, AnalyticsQuestion, By
 from proxy.web.operator.admin_api import AdminApi, EpochMs, Unknown, instant
 from proxy.web.operator.answers import Answer
-from proxy.web.operator.control_state import LiveState
 from proxy.web.operator.routing_orders import RecommendBody, pool_asked
 from proxy.web.reading import read_ask
 from proxy.wire.usage import Usage
+
+if TYPE_CHECKING:
+    from proxy.web.operator.control_state import LiveState
 
 _USUAL_DAYS = 30
 _COMMAND = "tollkeeper settings set"  # for admins of no tenant
