@@ -1,17 +1,17 @@
 """Opening the ledger's SQLite file: every setting in one place, real transactions, errors named.
 
-What every start reads and every call writes is plain SQL over the driver. SQLAlchemy is for migrations, and for
-questions and changes put together; it takes as long to import as all else a start does, and a fifth of the memory, so
-that it comes when it is first used.
+What every call writes, and all that is read, is plain SQL over the driver. SQLAlchemy is for migrations, and for changes
+put together; it takes as long to import as all else a start does, and a fifth of the memory, so that it comes when it is
+first used.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Iterator, Sized
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 from proxy.stores.failures import LedgerDamaged, LedgerUnavailable, StoreError
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 Access = Literal["rw", "ro"]
-AnswerT = TypeVar("AnswerT")
 
 _BUSY_SECONDS = 5.0
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
@@ -93,22 +92,6 @@ def engine_for(file: Path | sqlite3.Connection, busy_seconds: float = _BUSY_SECO
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
-
-
-def asked(driver: sqlite3.Connection, question: Callable[[Connection], AnswerT]) -> AnswerT:
-    """SQLAlchemy's question over a connection of the driver's, which stays open; its transaction is over then.
-
-    Raises sqlite3.Error.
-    """
-    from sqlalchemy import StaticPool, create_engine
-    from sqlalchemy.exc import DBAPIError
-
-    engine = create_engine("sqlite+pysqlite://", creator=lambda: driver, poolclass=StaticPool)
-    try:
-        with engine.connect() as connection:
-            return question(connection)
-    except DBAPIError as error:
-        raise error.orig or error from error
 
 
 def raw(connection: Connection | sqlite3.Connection) -> sqlite3.Connection:

@@ -27,7 +27,7 @@ from proxy.stores.analytics import (
 from proxy.stores.analytics import report as analytics_report
 from proxy.stores.analytics_ledger import ledger_found
 from proxy.stores.audit import AuditQuestion, AuditRow, Head, Verdict, nothing_left, rows_of, verified
-from proxy.stores.database import asked, reading
+from proxy.stores.database import reading
 from proxy.stores.failures import LedgerTooOld
 from proxy.stores.feedback import Feedback, feedback_of
 from proxy.stores.flags import flag_totals
@@ -44,6 +44,7 @@ from proxy.stores.settings import DataKey, StoredSetting, data_keys, setting_his
 from proxy.stores.sums import behind
 from proxy.stores.tally import session_of, tally
 from proxy.stores.usage import Totals, UsageQuestion, UsageReport, add_tail, report
+from proxy.stores.usage_totals import ledger_totals
 
 if TYPE_CHECKING:
     from proxy.policy.analysis.bills import BillDay
@@ -73,13 +74,8 @@ class Files:
         """Calls, tokens and cost, by day, month, model, key or provider, or several of them."""
         if question.dimensions == ("flag",):
             return report(self._ask_ledger(lambda driver: flag_totals(driver, question), Totals())[0], question)
-        from proxy.stores.usage_totals import ledger_totals
-
-        def found(driver: sqlite3.Connection) -> Totals:
-            return asked(driver, lambda connection: ledger_totals(connection, question))
-
         of_tail = partial(tally, spender_of=session_of) if question.is_by_session else tally
-        totals, tail = self._ask_sums(found, Totals(), of_tail)
+        totals, tail = self._ask_sums(partial(ledger_totals, question=question), Totals(), of_tail)
         add_tail(totals, tail, question)
         return report(totals, question)
 
@@ -125,17 +121,13 @@ class Files:
 
     def find(self, request_id: str) -> list[Row]:
         """The attempts of one call, or why it was refused; first one first."""
-
         from proxy.stores.ledger import rows_of
-
-        def found(driver: sqlite3.Connection) -> list[Row]:
-            return asked(driver, lambda connection: rows_of(connection, request_id))
 
         def late(records: Iterable[Record]) -> list[Row]:
             rows = (record.row for record in records if isinstance(record, Settled | Corrected | Voided | Refused))
             return [row for row in rows if row.request_id == request_id]
 
-        rows, tail = self._ask(found, list[Row](), late)
+        rows, tail = self._ask(partial(rows_of, request_id=request_id), list[Row](), late)
         return sorted({row.id: row for row in rows + tail}.values(), key=lambda row: row.attempt)
 
     def answered(self, question: PastQuestion) -> list[Row]:

@@ -79,7 +79,7 @@ def test_what_is_asked_of_a_daemon_needs_nothing_heavy(daemon: Daemon, tmp_path:
 
 @pytest.mark.parametrize(
     "words",
-    ["budgets", "explain one", "models", "savings", "sessions list", "audit", "settings list", "experiments list",
+    ["usage", "keys list", "tenants list", "budgets", "explain one", "models", "savings", "sessions list", "audit", "settings list", "experiments list",
      "alerts list"],
 )  # fmt: skip
 def test_what_is_read_of_files_needs_neither_a_server_nor_sqlalchemy(left: Path, tmp_path: Path, words: str) -> None:
