@@ -16,8 +16,8 @@ from urllib.parse import urlencode
 import click
 
 from proxy.cli.home import Home, is_anothers, not_yours
+from proxy.stores.lock import SOCKET_NAME
 
-SOCKET_NAME = "control.sock"
 _TIMEOUT_SECONDS = 60.0  # seconds
 _SILENCE = 20.0  # seconds; the daemon says something every 5
 _LOOK_SECONDS = 5.0  # without a word: then it is seen whether the daemon answers anything at all

@@ -15,8 +15,7 @@ from proxy.doctor.local_http import address_of, ask, connect_unix, reachable_add
 from proxy.doctor.seen import DaemonSeen, PortSeen, ScrapeSeen
 from proxy.observe.holders import is_stopped, who_has
 from proxy.policy.values import Listen, Settings
-from proxy.stores.lock import holder_of
-from proxy.web.operator.control import SOCKET_NAME
+from proxy.stores.lock import SOCKET_NAME, holder_of
 
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ECONNREFUSED)
 

@@ -11,7 +11,8 @@ from typing import Self
 
 from proxy.stores.failures import LockedBy, UnsafeState
 
-_NO_LINKS = ("lock", "journal", "ledger.db", "ledger.db-wal", "ledger.db-shm", "hash.key", "control.sock", "keyed")
+SOCKET_NAME = "control.sock"
+_NO_LINKS = ("lock", "journal", "ledger.db", "ledger.db-wal", "ledger.db-shm", "hash.key", SOCKET_NAME, "keyed")
 
 
 class StateLock:

@@ -18,7 +18,7 @@ LIBRARIES = {
     "aiohttp", "alembic", "asyncio", "cryptography", "prometheus_client", "pydantic", "sqlalchemy", "structlog", "uvloop"
 }  # fmt: skip
 OURS = {
-    "proxy.app", "proxy.config.load", "proxy.doctor.visit", "proxy.exchange.record", "proxy.policy.values", "proxy.stores",
+    "proxy.app", "proxy.config.load", "proxy.doctor.visit", "proxy.exchange.record", "proxy.policy.values", "proxy.stores.database",
     "proxy.web.operator.admin_api", "proxy.wire.call",
 }  # fmt: skip
 HEAVY = LIBRARIES | OURS
@@ -91,3 +91,10 @@ def test_what_is_read_of_files_needs_neither_a_server_nor_sqlalchemy(left: Path,
 def test_every_order_on_files_is_in_the_module_that_the_table_names() -> None:
     there = {module: tuple(importlib.import_module(f"proxy.cli.{module}").ORDERS) for module in SUBJECTS}
     assert there == SUBJECTS
+
+
+def test_the_doctor_needs_neither_a_server_nor_sqlalchemy_before_it_looks() -> None:
+    code = "import proxy.doctor.visit, sys; print('\\n'.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) & (LIBRARIES - {"asyncio", "pydantic"}) == set()

@@ -18,6 +18,7 @@ from proxy.config.problems import ConfigProblems
 from proxy.errors import ProxyError
 from proxy.exchange.entry import Entry
 from proxy.stores.failures import BackupRefused, StoreError
+from proxy.stores.lock import SOCKET_NAME
 from proxy.web.connection import Connection
 from proxy.web.operator.actor import ACTOR, Actor, of_socket, uid_of
 from proxy.web.operator.admin_api import Declined
@@ -26,7 +27,6 @@ from proxy.web.operator.orders import Orders
 from proxy.web.operator.settings_orders import ReloadRefused
 from proxy.web.server import Server
 
-SOCKET_NAME = "control.sock"
 _LONGEST_PATH = 103  # what every system's socket addresses can hold
 _BACKLOG = 64
 _LAST_SECONDS = 0.1  # what an order still under way gets when the socket closes
