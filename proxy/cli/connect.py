@@ -89,7 +89,6 @@ def _as_served(home: Home) -> tuple[Settings, str]:
 
     Of one that is broken that is all that is known, and the text says so; without a daemon it ends the command.
     """
-    from proxy.config.load import load
     from proxy.policy.values import Listen
 
     url, broken = str(glance(home, "status", _PATIENCE).get("url", "")), ""
@@ -98,6 +97,8 @@ def _as_served(home: Home) -> tuple[Settings, str]:
     except ConfigProblems as problems:
         if not url:
             end_with(problems)
+        from proxy.config.load import load
+
         settings = replace(load(None, {}).settings, state_dir=home.state_dir)
         broken = f"Warning: this is from the daemon that runs; the configuration is broken by now: {problems}"
     parts = urlsplit(url)

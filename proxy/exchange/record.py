@@ -21,7 +21,7 @@ from proxy.policy.money.billing import Serving, closing_stops_billing
 from proxy.policy.routing.evidence import PLAIN
 from proxy.policy.values import Provider, Target
 from proxy.wire.endpoints import Endpoint, Shape
-from proxy.wire.error_objects import KIND_OF_STATUS, Missing
+from proxy.wire.error_objects import Missing, kind_of
 from proxy.wire.findings import Findings
 from proxy.wire.marks import UNMARKED, Marks
 from proxy.wire.structs import often_set
@@ -168,9 +168,7 @@ class Record(Struct, eq=False):
             return self.error.kind
         if self.failure is not None or self.status >= 400:
             status = self.status if self.failure_status is None else self.failure_status
-            if self.missing == "model":
-                return "caller_model_not_available"
-            return KIND_OF_STATUS.get(status, "provider_server_error" if status >= 500 else "_OTHER")
+            return kind_of(status, self.missing)
         return None
 
 

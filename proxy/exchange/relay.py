@@ -17,7 +17,7 @@ from proxy.exchange.stepper import Timeout
 from proxy.wire.alike import NOTHING_ALIKE
 from proxy.wire.chunks import parted
 from proxy.wire.endpoints import DRAWING
-from proxy.wire.error_objects import KIND_OF_STATUS
+from proxy.wire.error_objects import kind_of
 from proxy.wire.first_token import has_first_token
 
 FOLLOWS_SECONDS = 0.2
@@ -69,7 +69,7 @@ def _told_within(reply: Reply) -> UpstreamError:
         return UpstreamError(f"{reply.provider.name} answered in one piece, and late, what was to be a stream.")
     error, status = UpstreamError(reply.error_message()), reply.judged_status
     if status >= 400:
-        error.status, error.kind = status, KIND_OF_STATUS.get(status, error.kind)
+        error.status, error.kind = status, kind_of(status, reply.missing)
     return error
 
 

@@ -53,7 +53,7 @@ class Listener(Protocol):
         """Opening a new connection has ended, well or not."""
 
     def watch(self) -> None:
-        """A stream has begun, where none was known to be asked for."""
+        """A stream is to come, or has begun to."""
 
     async def hold(self, comments: bytes) -> None:
         """Comments came before the first event."""

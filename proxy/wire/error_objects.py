@@ -46,8 +46,7 @@ _NO_ENDPOINT = "Unexpected endpoint or method"
 
 Missing = Literal["model", "object", "unknown"]
 
-# what a provider's status says of whose fault it was, in the vocabulary of the metrics
-KIND_OF_STATUS = {
+_KIND_OF_STATUS = {
     200: "provider_server_error",
     **dict.fromkeys((400, 404, 413, 415, 422), "caller_invalid_request"),
     401: "provider_auth_failed",
@@ -58,6 +57,13 @@ KIND_OF_STATUS = {
     503: "provider_overloaded",
     529: "provider_overloaded",
 }
+
+
+def kind_of(status: int, missing: Missing) -> str:
+    """Whose fault a provider's failure was, by its status and what it says is not there, in the vocabulary of the metrics."""
+    if missing == "model":
+        return "caller_model_not_available"
+    return _KIND_OF_STATUS.get(status, "provider_server_error" if status >= 500 else "_OTHER")
 
 
 def missing_from(status: int, body: Any) -> Missing:
