@@ -61,9 +61,8 @@ class Surface(Taking):
         if head.path == "/files" and head.method == "POST":
             return await self._upload(asked, client)
         reads = head.method in _READING
-        if head.path == "/files" and reads and (purpose := asked_of(head.query).get("purpose", "")) in (BATCH, OUTPUT):
-            send(client, await self._files(key, head.query, purpose))
-            return True
+        if head.path == "/files" and reads:
+            return await self._files(key, head.query, client)
         if head.path == "/batches" and head.method == "POST":
             return await self._create(asked, client)
         if head.path == "/batches" and reads:
@@ -99,11 +98,19 @@ class Surface(Taking):
             raise NothingThere(f"No such File object: {file_id}", param="id")
         return file
 
-    async def _files(self, key: str, query: str, purpose: str) -> dict[str, Any]:
+    async def _files(self, key: str, query: str, client: Client) -> bool:
+        """This key's files of a purpose of ours; of any where none is named, and those at the provider where it has none here."""
+        purpose = asked_of(query).get("purpose", "")
+        if purpose not in ("", BATCH, OUTPUT):
+            return False
         found: list[KeptFile] = []
         if self._work.was_used:
-            found = [f for f in await self._work.ask(lambda: self._work.store.files(key)) if f.purpose == purpose]
-        return _page([file_object(file) for file in found], query)
+            wanted = (purpose,) if purpose else (BATCH, OUTPUT)
+            found = [f for f in await self._work.ask(lambda: self._work.store.files(key)) if f.purpose in wanted]
+        if not found and not purpose:
+            return False
+        send(client, _page([file_object(file) for file in found], query))
+        return True
 
     async def _told(self, file: KeptFile, method: str) -> dict[str, Any]:
         if method != "DELETE":

@@ -151,6 +151,9 @@ def test_files_and_batches_are_their_key_s_alone(daemon: Daemon) -> None:
     assert batch.id not in [found.id for found in bob.batches.list().data]
     assert output in [found.id for found in alice.files.list(purpose="batch_output").data]
     assert output not in [found.id for found in bob.files.list(purpose="batch_output").data]
+    listed = {found.id for found in alice.files.list()}  # whatever their purpose, as at OpenAI
+    assert {batch.input_file_id, output} <= listed
+    assert listed.isdisjoint(found.id for found in bob.files.list())
     assert alice.files.delete(batch.input_file_id).deleted
     with pytest.raises(openai.NotFoundError):
         alice.files.retrieve(batch.input_file_id)
