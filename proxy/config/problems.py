@@ -47,7 +47,7 @@ def path_text(path: Path) -> str:
             text += f"[{step}]"
             continue
         bare = step.isprintable() and step and not set(step) & set(" \"'[]")
-        text += ("." if text else "") + (step if bare else json.dumps(step))
+        text += ("." if text else "") + (step if bare else json.dumps(step, ensure_ascii=not step.isprintable()))
     return text
 
 

@@ -87,7 +87,8 @@ def duration_within(value: object, least: float, most: float) -> float:
     """The same, within bounds."""
     seconds = duration_seconds(value)
     if not least <= seconds <= most:
-        raise ValueError(f"must be at least {least:g} s, and at most {most:g} s")
+        longest = "a hundred years" if most == LONGEST_SECONDS else f"{most:g} s"
+        raise ValueError(f"must be at least {least:g} s, and at most {longest}")
     return seconds
 
 

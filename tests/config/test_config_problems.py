@@ -67,6 +67,7 @@ def problems(text: str, env: dict[str, str] = ENV) -> list[str]:
         ("state_dir: ''", "1:12: state_dir: must be the path of a file"),
         ("max_body: 64Foo", "1:11: max_body: must be a size such as 64MiB (B, KB, MB, GB, KiB, MiB, GiB) or a whole number of bytes"),
         ("catalogue: {refresh: forever}", f"1:22: catalogue.refresh: {DURATION}"),
+        ("catalogue: {refresh: 0}", "1:22: catalogue.refresh: must be at least 1 s, and at most a hundred years"),
         ("ledger: {keep: never}", f"1:16: ledger.keep: {DURATION}"),
         ("shutdown: {drain: -1}", f"1:19: shutdown.drain: {DURATION}"),
         ("retries: {attempts: 0}", "1:21: retries.attempts: must be at least 1"),
@@ -246,6 +247,8 @@ def test_the_same_problem_is_told_once() -> None:
         (("models", "a b"), 'models."a b"'),
         (("models", ""), 'models.""'),
         (("models", "a\x1b[1m"), 'models."a\\u001b[1m"'),
+        (("keys", "🐱 cat"), 'keys."🐱 cat"'),
+        (("keys", "a\u202eb"), 'keys."a\\u202eb"'),
     ],
 )
 def test_a_path_reads_like_the_file(path: tuple[str | int, ...], text: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from browser import ADMIN, SCREENS, Visit, is_asked
+from browser import ADMIN, ADMIN_TOKEN, SCREENS, Visit, is_asked
 from harness.daemon import Daemon
 
 if TYPE_CHECKING:
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 BROKEN = {"error": {"message": "The ledger cannot be used now.", "code": "ledger_unusable"}}
 # every button of that name at once: some of what failed is asked again by itself meanwhile
 TRY_AGAIN = "document.querySelectorAll('[role=alert] button').forEach((button) => button.click())"
+AS_ADMIN = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+# what charts write beside their axes
+WRITTEN = """const write = CanvasRenderingContext2D.prototype.fillText;
+window.written = [];
+CanvasRenderingContext2D.prototype.fillText = function (text, ...at) { written.push(text); write.call(this, text, ...at); };"""
 LATE_MS = 5000  # after which a screen says that it still waits
 WIDTHS: list[tuple[str, int]] = [("light", 1280), ("dark", 320)]
 
@@ -93,3 +98,17 @@ def test_a_login_that_has_ended_is_asked_for_on_every_screen_and_it_goes_on(brow
         settled(page)
         assert page.get_by_role("alert").count() == 0, screen
     visit.close(expected="401|404")
+
+
+def test_a_chart_has_the_clock_of_the_daemon_as_its_figures_have(browser: Browser, daemon: Daemon) -> None:
+    visit = Visit(browser, daemon, timezone_id="Asia/Kathmandu")
+    visit.page.add_init_script(WRITTEN)
+    empty = visit.context.request.get(f"{daemon.admin_url}/analytics/usage", headers=AS_ADMIN).json()
+    rows = [{**empty["total"], "at": f"2026-11-20T{hour}:00:00-05:00", "calls": 1} for hour in ("09", "10", "11")]
+    visit.page.route(lambda url: "/analytics/" in url, lambda route: route.fulfill(json={**empty, "rows": rows}))
+    page = visit.open("#/explore?since=today&interval=hour&metric=calls&by=none")
+    page.get_by_role("button", name="Show the figures").click()
+    page.get_by_role("cell", name="2026-11-20 10:00").wait_for()
+    page.wait_for_function("written.some((text) => text.startsWith('10:00'))")
+    assert not page.evaluate("written.some((text) => text.startsWith('20:45'))")
+    visit.close(expected="401")

@@ -12,6 +12,7 @@ export interface Line {
 interface Given {
   title: string;
   at: number[]; // epoch seconds
+  offset: number; // seconds that the clock of whoever counted is ahead of UTC: its days are no others' where the browser's clock is another one
   lines: Line[];
   shown: (value: number) => string;
 }
@@ -48,7 +49,7 @@ function series(lines: Line[], moments: number): uPlot.Series[] {
   return lines.map((_, n) => ({ stroke: colour(COLOURS[n % COLOURS.length]!), dash: DASHES[n % DASHES.length]!, width: 2, points: { size: moments > 2 ? 4 : 9 } }));
 }
 
-export function Chart({ title, at, lines, shown }: Given) {
+export function Chart({ title, at, offset, lines, shown }: Given) {
   const box = useRef<HTMLDivElement>(null);
   const colours = useColours();
   useEffect(() => {
@@ -64,6 +65,7 @@ export function Chart({ title, at, lines, shown }: Given) {
         height: HEIGHT,
         legend: { show: false },
         cursor: { y: false },
+        tzDate: (moment) => uPlot.tzDate(new Date((moment + offset) * 1000), "Etc/UTC"),
         scales: { x: { range: () => [first - step, (at.at(-1) ?? first) + step] }, y: { range: (_, __, top) => [0, 1.06 * (top || 1)] } },
         axes: [{ ...axis, values: CLOCK }, { ...axis, size: roomFor, values: (_, ticks) => ticks.map(shown) }],
         series: [{}, ...series(lines, at.length)],
@@ -77,7 +79,7 @@ export function Chart({ title, at, lines, shown }: Given) {
       watch.disconnect();
       plot.destroy();
     };
-  }, [JSON.stringify([at, lines]), colours]);
+  }, [JSON.stringify([at, offset, lines]), colours]);
   const values = lines.flatMap((line) => line.values.filter((value) => value !== null));
   return (
     <>
