@@ -211,7 +211,7 @@ def read_kept(value: bytes) -> Kept | None:
 
 def seen_in(record: Record, ended: float, is_flagged: bool | None) -> Seen | None:
     """What a finished call says of its arm; None for one that never came to its model, or whose client left. Costs and
-    times are of the whole call, whoever answered it in the end."""
+    times are of the whole call, whoever answered it in the end; a failure that cost nothing makes no arm cheaper."""
     if not record.tried or record.client_left is not None:
         return None
     first, last = record.tried[0], record.tried[-1]
@@ -220,7 +220,7 @@ def seen_in(record: Record, ended: float, is_flagged: bool | None) -> Seen | Non
     token = record.since_start(record.first_token_at)
     return Seen(
         is_error=has_failed or not is_own,
-        cost_usd=None if record.pending else record.cost_pusd / 1e12,
+        cost_usd=None if record.pending or (has_failed and not record.cost_pusd) else record.cost_pusd / 1e12,
         first_token_seconds=None if has_failed else token,
         total_seconds=None if has_failed else ended - record.started,
         is_flagged=is_flagged,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import yaml
 from harness.daemon import Daemon
 from harness.http import Connection, Reply, request_bytes
 from harness.setting import CLIENT_KEY
+from harness.surroundings import PATIENCE_SECONDS
 
 TOKEN = "admin-canary-3e91"
 CONFIG: dict[str, Any] = {
@@ -83,6 +85,18 @@ def test_an_arm_that_fails_is_sent_back_by_itself_and_stays_so(tmp_path: Path) -
         assert (again["state"], again["arms"][1]["calls"]) == ("rolled_back", dead["calls"])
         orders_and_switches(daemon)
         assert daemon.stop() == 0, daemon.output
+
+
+def test_an_arm_that_refuses_its_calls_is_not_the_cheaper_one(tmp_path: Path) -> None:
+    arms = [{"target": "mock/echo", "share": 50}, {"target": "mock/error?status=400", "share": 50}]
+    experiments = {"newer": {"model": "smart", "arms": arms, "sticky": "call"}}
+    with Daemon({**CONFIG, "experiments": experiments}, tmp_path, key=CLIENT_KEY) as daemon:
+        assert {daemon.chat("smart").status for _ in range(40)} == {200, 400}
+        refusing: dict[str, Any] = {}
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline and not refusing.get("errors"):
+            refusing = admin(daemon, "GET", "/experiments/newer").json["arms"][1]
+        assert refusing["errors"] == refusing["calls"] > 0 and refusing["metric"]["samples"] == 0
 
 
 def orders_and_switches(daemon: Daemon) -> None:

@@ -117,6 +117,27 @@ def test_a_strategy_can_be_read_changed_and_set_again_and_several_at_once(start_
     assert answered(daemon, "GET", "/routing/strategies/hurry").status == 404
 
 
+@pytest.mark.parametrize("candidates", [["openai/gpt-4o"], ["openai/gpt-4o", "openai/gpt-4-turbo"]])
+def test_a_ceiling_binds_a_candidate_that_is_alone_and_explain_says_what_the_call_is_told(
+    candidates: list[str], start_daemon: StartDaemon, upstream: Upstream
+) -> None:
+    upstream.expect(json_reply(chat_reply()), again=True)
+    daemon = start_daemon(
+        models={"tight": {"candidates": candidates, "strategy": "tight"}},
+        strategies={"tight": {"weights": {"cost": 1}, "ceilings": {"usd_per_mtok": 0.5}}},
+        catalogue={"refresh": "never"},
+    )
+    reply = daemon.chat("tight")
+    assert (reply.status, reply.error["code"]) == (503, "no_healthy_upstream")
+    assert "above the ceiling of $0.5" in reply.error["message"]
+    done = typed(daemon.folder, "explain", "tight", "--json", "--config", str(daemon.folder / "config.yaml"))
+    told = json.loads(done.stdout)
+    assert told["verdict"].startswith(
+        "refused with 503 no_healthy_upstream: No candidate for this call fits: openai/gpt-"
+    )
+    assert told["hold"]["usd"] is None
+
+
 def test_who_fails_is_left_at_once_and_nothing_is_lost(daemon: Daemon, upstream: Upstream) -> None:
     upstream.expect(json_reply({"error": {"message": "too many"}}, 503), path="/local/", again=True)
     upstream.expect(json_reply(chat_reply()), path="/or/", again=True)

@@ -24,7 +24,8 @@ def auto_strategy(name: str) -> str | None:
 def pool_of(
     name: str, aliases: Mapping[str, Alias], ways: Iterable[Way], expand: Callable[[str], list[Way]]
 ) -> Pool | None:
-    """The candidates behind a name, as far as they are among the `ways` left to it; None where that leaves no choice."""
+    """The candidates behind a name, as far as they are among the `ways` left to it; None where that leaves none. One
+    that is alone is judged as well: ceilings hold for it."""
     seen: set[str] = set()
     while (alias := aliases.get(name)) is not None and not alias.candidates and name not in seen:
         seen.add(name)
@@ -38,7 +39,7 @@ def pool_of(
         if way is not None and way.target in left:
             label = rule.target if rule.target in aliases else way.slug
             seats.setdefault(way.target, Seat(way.target, label, way.slug, rule.weight, rule.priority))
-    return Pool(alias.strategy, tuple(seats.values())) if len(seats) > 1 else None
+    return Pool(alias.strategy, tuple(seats.values())) if seats else None
 
 
 def auto_seats(names: Iterable[str], catalogue: Catalogue, expand: Callable[[str], list[Way]]) -> Iterator[Seat]:

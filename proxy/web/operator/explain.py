@@ -14,7 +14,7 @@ from proxy.dialects.contract import url_for
 from proxy.errors import InvalidValue, ModelNotFound
 from proxy.exchange.attempt import members_for
 from proxy.exchange.refusals import code_of
-from proxy.exchange.routing import Router
+from proxy.exchange.routing import Router, nobody
 from proxy.exchange.trials import plan_of
 from proxy.policy.limits.limiter import Denied
 from proxy.policy.money.account import Standing
@@ -23,6 +23,7 @@ from proxy.policy.money.budgets import GLOBAL, Limit, Subject
 from proxy.policy.money.quote import Quote, quote_for
 from proxy.policy.money.weight import weigh
 from proxy.policy.names.access import choose, named_provider, routed
+from proxy.policy.names.resolution import model_not_found
 from proxy.policy.retries.retry import Attempt, Rounds, past_budget
 from proxy.policy.routing.deciding import planned, refused_for_money
 from proxy.policy.routing.values import Ask as Asked
@@ -41,6 +42,17 @@ from proxy.web.operator.tenants import order_of
 from proxy.wire.call import Call, read_call
 from proxy.wire.endpoints import MODEL_ROWS
 from proxy.wire.outgoing import Change, outgoing
+
+
+class _Route(Struct, frozen=True):
+    """Where a call would go, and why. `fallback`: from which part of the budget on it begins elsewhere, "" where it does not;
+    `refused`: the verdict where no candidate fits, whatever budgets say."""
+
+    plan: Plan
+    experiment: dict[str, Any] | None
+    decision: Decision | None = None
+    fallback: str = ""
+    refused: str = ""
 
 
 class _Attempt(Struct, frozen=True):
@@ -73,10 +85,10 @@ class ExplainAsk(Struct, frozen=True, forbid_unknown_fields=True):
 def explain(admin_api: AdminApi, ask: ExplainAsk, now: float) -> dict[str, Any]:
     """Everything that decides about a call. Raises `Unknown` for names nobody knows, and what is wrong with variables."""
     caller = caller_of(admin_api, ask.key)
-    plan, experiment, decision, fallback = _plan(admin_api, ask, caller)
-    first = _first_attempt(admin_api, ask, caller, plan, now)
-    fallback = fallback if len(first.plan.targets) == len(plan.targets) else "budget"
-    call, plan, quote, hold = first.call, first.plan, first.quote, first.hold
+    route = _route(admin_api, ask, caller)
+    first = _first_attempt(admin_api, ask, caller, route.plan, now)
+    call, plan, quote = first.call, first.plan, first.quote
+    hold = HoldSeen(route.refused) if route.refused else first.hold
     scopes, whose = scopes_of(caller), (first.under, caller.name)
     denied, limits = _limits_seen(admin_api, scopes, first.tokens)
     shadows = shadows_seen(admin_api, quote, whose, now)
@@ -86,10 +98,10 @@ def explain(admin_api: AdminApi, ask: ExplainAsk, now: float) -> dict[str, Any]:
         "tenant": caller.tenant or None,
         "order": [asdict(each) for each in order_of(admin_api, caller, ask.model, plan)],
         "target": plan.label,
-        "decision": decision,
-        "fallback": fallback,
+        "decision": route.decision,
+        "fallback": route.fallback if len(plan.targets) == len(route.plan.targets) else "budget",
         "targets": [{"provider": target.provider, "model": target.model} for target in plan.targets],
-        "experiment": experiment,
+        "experiment": route.experiment,
         "use_case": plan.use.version if plan.use else None,
         "sharing": _sharing(caller, call, plan),
         "sent": _sent(admin_api, call, plan, hold.maximum),
@@ -98,7 +110,9 @@ def explain(admin_api: AdminApi, ask: ExplainAsk, now: float) -> dict[str, Any]:
         "hold": bound_told(quote, hold),
         "tool_uses": admin_api.settings.money.rules.tool_uses,
         "budgets": [_row(one, hold, shadows) for one in admin_api.books.standings(first.under, now)],
-        "verdict": hold.verdict if denied is None else f"refused with 429 {code_of(denied.limit)} by {denied.limit.id}",
+        "verdict": hold.verdict
+        if denied is None or route.refused
+        else f"refused with 429 {code_of(denied.limit)} by {denied.limit.id}",
         "shadow_rejections": [
             *(f"{code_of(limit)} by {limit.id}" for limit in limits),
             *(f"{code} by {budget}" for budget, (_, code) in shadows.items() if code is not None),
@@ -141,16 +155,13 @@ def caller_of(admin_api: AdminApi, name: str | None) -> Caller:
     raise Unknown(f"there is no key named {name!r}{near}; `tollkeeper keys list` names them")
 
 
-def _plan(
-    admin_api: AdminApi, ask: ExplainAsk, caller: Caller
-) -> tuple[Plan, dict[str, Any] | None, Decision | None, str]:
-    """The last is from which part of the budget on it begins elsewhere, "" where it does not."""
+def _route(admin_api: AdminApi, ask: ExplainAsk, caller: Caller) -> _Route:
     try:
         at = None if ask.provider is None else named_provider(admin_api.names, None, ask.provider)
         plan, experiment = _tried(admin_api, ask, choose(caller, admin_api.names, ask.model, at), caller)
         plan, fallback = _begun(admin_api, ask, caller, plan) if plan.stages and at is None else (plan, "")
-        plan, decision = _decided(admin_api, routed(admin_api.settings.features, plan, caller), caller, ask.max_tokens)
-        return plan, experiment, decision, fallback
+        route = _Route(routed(admin_api.settings.features, plan, caller), experiment, fallback=fallback)
+        return _decided(admin_api, route, caller, ask.max_tokens)
     except (ModelNotFound, InvalidValue) as error:
         raise Unknown(error.message) from None
 
@@ -186,16 +197,22 @@ def _onward(admin_api: AdminApi, ask: ExplainAsk, plan: Plan, hold: HoldSeen) ->
     return None if past_budget(hold.spent, Attempt(), rounds) is None else _from(admin_api, ask, plan, 1)
 
 
-def _decided(admin_api: AdminApi, plan: Plan, caller: Caller, maximum: int | None) -> tuple[Plan, Decision | None]:
-    """Where there are several candidates: what a call with an empty prompt would be told."""
+def _decided(admin_api: AdminApi, route: _Route, caller: Caller, maximum: int | None) -> _Route:
+    """Where there are candidates: what a call with an empty prompt would be told."""
+    plan = route.plan
     if plan.pool is None:
-        return plan, None
+        return route
     router = admin_api.router or Router(admin_api.settings, admin_api.names, admin_api.prices)
     strategy, asked = router.strategy(plan.pool.strategy), Asked(output_tokens=maximum or 0)
     asked = router.bound_by(admin_api.books, (scopes_of(caller), caller.name), strategy, asked)
     choice, health = router.rehearse(plan.pool, (caller, plan), asked)
-    order = choice.order or refused_for_money(choice)
-    return planned(plan, order) if order else plan, decision_of(choice, asked, health, "")
+    decision = decision_of(choice, asked, health, "")
+    if order := choice.order or refused_for_money(choice):
+        return replace(route, plan=planned(plan, order), decision=decision)
+    if not decision.dropped:
+        raise model_not_found(plan.label, ())  # the caller may use none of them
+    error = nobody(decision)
+    return replace(route, decision=decision, refused=f"refused with {error.status} {error.code}: {error.message}")
 
 
 def _tried(admin_api: AdminApi, ask: ExplainAsk, plan: Plan, caller: Caller) -> tuple[Plan, dict[str, Any] | None]:
