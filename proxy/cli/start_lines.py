@@ -59,6 +59,8 @@ def environment_lines(settings: Settings) -> list[str]:
 
 def _snippets(url: str, *, is_open: bool) -> list[str]:
     """What works as it stands, in another terminal; a key is read from the environment."""
+    import shlex  # zsh takes the brackets of IPv6 for a pattern
+
     model, key = "mock/echo", '"anything"' if is_open else 'os.environ["TOLLKEEPER_KEY"]'
     header = "" if is_open else ' -H "Authorization: Bearer $TOLLKEEPER_KEY"'
     return [
@@ -66,7 +68,7 @@ def _snippets(url: str, *, is_open: bool) -> list[str]:
         "No provider key was found or wanted: the built-in mock answers, free and offline. Try it:",
         "",
         *([] if is_open else ["  export TOLLKEEPER_KEY=…      # a key; `tollkeeper keys create NAME` makes one", ""]),
-        f"  curl {url}/chat/completions -H 'Content-Type: application/json'{header} \\",
+        f"  curl {shlex.quote(f'{url}/chat/completions')} -H 'Content-Type: application/json'{header} \\",
         f'    -d \'{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}]}}\'',
         "",
         f"  {'' if is_open else 'import os; '}from openai import OpenAI",

@@ -78,6 +78,9 @@ def test_the_hints_at_start_work_with_keys() -> None:
     assert "anything" not in keyed
     assert "curl" not in "\n".join(start_lines(settings, "unix:/x.sock/v1", admin))
     assert 'api_key="anything"' in "\n".join(start_lines(settings, url, admin))
+    assert "curl 'http://[::1]:1/v1/chat/completions' -H" in "\n".join(
+        start_lines(settings, "http://[::1]:1/v1", admin)
+    )
 
 
 def test_of_many_keys_the_start_names_the_first_and_says_how_many_there_are() -> None:

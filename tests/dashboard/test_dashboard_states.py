@@ -112,3 +112,15 @@ def test_a_chart_has_the_clock_of_the_daemon_as_its_figures_have(browser: Browse
     page.wait_for_function("written.some((text) => text.startsWith('10:00'))")
     assert not page.evaluate("written.some((text) => text.startsWith('20:45'))")
     visit.close(expected="401")
+
+
+def test_a_key_of_the_file_is_not_said_to_be_never_used(browser: Browser, daemon: Daemon) -> None:
+    key = {"tenant": None, "models": [], "budgets": [], "limits": [], "spent_usd": "1.500000000000", "expired": False}
+    unused = {**key, "last_used_at": None, "expires_at": None}
+    keys = [{**unused, "name": "filed", "from": "configuration"}, {**unused, "name": "kept", "from": "store"}]
+    visit = Visit(browser, daemon)
+    visit.page.route(lambda url: url.endswith("/keys"), lambda route: route.fulfill(json={"keys": keys, "open": False}))
+    page = visit.open("#/keys")
+    rows = [page.get_by_role("row").filter(has_text=name) for name in ("filed", "kept")]
+    assert ["never" in row.inner_text() for row in rows] == [False, True]
+    visit.close(expected="401")

@@ -25,13 +25,16 @@ interface Key {
 const PERS = ["day", "week", "month", "hour", "total"];
 const DAY_MS = 86_400_000;
 
+// of a key of the file nothing is kept beyond the daemon's life: it may have been used before
+const unused = (key: Key): string => (key.from === "store" ? "never" : "–");
+
 const COLUMNS: Column<Key>[] = [
   { name: "Name", of: (key) => <span class="cut">{key.name}</span> },
   { name: "Tenant", of: (key) => key.tenant ?? "–", wide: true },
   { name: "Models", of: (key) => <span class="cut">{key.models.join(", ") || "all"}</span>, wide: true },
   { name: "Budgets", of: (key) => <span class="cut">{key.budgets.length ? key.budgets.map((one, n) => <span key={one.budget}>{n ? ", " : ""}<Usd of={one.cap_usd} /> {one.per === "total" ? "in all" : `a ${one.per}`}</span>) : "–"}</span>, wide: true },
   { name: "Spent", of: (key) => <Usd of={key.spent_usd} />, right: true },
-  { name: "Last used", of: (key) => (key.last_used_at ? <When at={key.last_used_at} /> : "never"), wide: true },
+  { name: "Last used", of: (key) => (key.last_used_at ? <When at={key.last_used_at} /> : unused(key)), wide: true },
   { name: "State", of: (key) => <State tone={key.expired ? "bad" : "good"}>{key.expired ? "expired" : "in force"}</State> },
 ];
 
