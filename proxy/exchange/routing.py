@@ -213,9 +213,9 @@ class Router:
         decided = Decided(record.decision, time.time(), job.caller.name, job.call.model or "", choice, ask, health)
         self.decided.append(decided)
         order = choice.order or refused_for_money(choice)
-        if not order:
-            raise nobody(decided.in_words())
         plan = planned(job.plan, order)
+        if not (order or (plan.start and job.call.ours.fallback)):
+            raise nobody(decided.in_words())
         job.plan = plan if job.call.ours.fallback else replace(plan, targets=plan.targets[:1])
         record.label = job.plan.label
         job.course = Course(self, session, job.caller.own)

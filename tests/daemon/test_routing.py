@@ -138,6 +138,29 @@ def test_a_ceiling_binds_a_candidate_that_is_alone_and_explain_says_what_the_cal
     assert told["hold"]["usd"] is None
 
 
+def test_where_no_candidate_fits_the_fallbacks_of_the_name_serve(start_daemon: StartDaemon, upstream: Upstream) -> None:
+    upstream.expect(json_reply(chat_reply()), again=True)
+    daemon = start_daemon(
+        models={
+            "tight": {
+                "candidates": ["openai/gpt-4o", "openai/gpt-4-turbo"],
+                "strategy": "tight",
+                "fallbacks": ["local/llama3.1"],
+            }
+        },
+        strategies={"tight": {"weights": {"cost": 1}, "ceilings": {"usd_per_mtok": 0.5}}},
+        catalogue={"refresh": "never"},
+    )
+    reply = daemon.chat("tight")
+    assert (reply.status, reply.header("x-tollkeeper-model")) == (200, "llama3.1")
+    assert reply.header("x-tollkeeper-attempts") == "1" and len(upstream.calls) == 1
+    done = typed(daemon.folder, "explain", "tight", "--json", "--config", str(daemon.folder / "config.yaml"))
+    told = json.loads(done.stdout)
+    assert told["targets"] == [{"provider": "local", "model": "llama3.1"}] and told["verdict"].startswith("goes")
+    alone = daemon.chat("tight", tollkeeper={"fallback": False})
+    assert (alone.status, alone.error["code"]) == (503, "no_healthy_upstream")
+
+
 def test_who_fails_is_left_at_once_and_nothing_is_lost(daemon: Daemon, upstream: Upstream) -> None:
     upstream.expect(json_reply({"error": {"message": "too many"}}, 503), path="/local/", again=True)
     upstream.expect(json_reply(chat_reply()), path="/or/", again=True)

@@ -208,9 +208,11 @@ def exact_usd(candidate: Candidate, input_tokens: int, output_tokens: int, cache
 
 
 def planned(plan: Plan, order: Sequence[Row]) -> Plan:
-    """The targets of a choice, then what the name falls back on; called as the first one is."""
+    """The targets of a choice, then what the name falls back on; called as the first one is. Without a choice it begins with
+    what the name falls back on, and with nothing (`start` is 0) where that is nothing."""
     chosen = tuple(row.candidate.target for row in order)
     seats = {seat.target for seat in plan.pool.seats} if plan.pool is not None else set()
     rest = tuple(target for target in plan.targets if target not in seats and target not in chosen)
-    label = order[0].candidate.label
-    return msgspec.structs.replace(plan, targets=chosen + rest, label=label)
+    if not order:
+        return msgspec.structs.replace(plan, targets=(plan.targets[0], *rest), start=1 if rest else 0, pool=None)
+    return msgspec.structs.replace(plan, targets=chosen + rest, label=order[0].candidate.label)

@@ -161,7 +161,7 @@ def _route(admin_api: AdminApi, ask: ExplainAsk, caller: Caller) -> _Route:
         plan, experiment = _tried(admin_api, ask, choose(caller, admin_api.names, ask.model, at), caller)
         plan, fallback = _begun(admin_api, ask, caller, plan) if plan.stages and at is None else (plan, "")
         route = _Route(routed(admin_api.settings.features, plan, caller), experiment, fallback=fallback)
-        return _decided(admin_api, route, caller, ask.max_tokens)
+        return _decided(admin_api, ask, route, caller)
     except (ModelNotFound, InvalidValue) as error:
         raise Unknown(error.message) from None
 
@@ -197,18 +197,20 @@ def _onward(admin_api: AdminApi, ask: ExplainAsk, plan: Plan, hold: HoldSeen) ->
     return None if past_budget(hold.spent, Attempt(), rounds) is None else _from(admin_api, ask, plan, 1)
 
 
-def _decided(admin_api: AdminApi, route: _Route, caller: Caller, maximum: int | None) -> _Route:
+def _decided(admin_api: AdminApi, ask: ExplainAsk, route: _Route, caller: Caller) -> _Route:
     """Where there are candidates: what a call with an empty prompt would be told."""
     plan = route.plan
     if plan.pool is None:
         return route
     router = admin_api.router or Router(admin_api.settings, admin_api.names, admin_api.prices)
-    strategy, asked = router.strategy(plan.pool.strategy), Asked(output_tokens=maximum or 0)
+    strategy, asked = router.strategy(plan.pool.strategy), Asked(output_tokens=ask.max_tokens or 0)
     asked = router.bound_by(admin_api.books, (scopes_of(caller), caller.name), strategy, asked)
     choice, health = router.rehearse(plan.pool, (caller, plan), asked)
     decision = decision_of(choice, asked, health, "")
-    if order := choice.order or refused_for_money(choice):
-        return replace(route, plan=planned(plan, order), decision=decision)
+    order = choice.order or refused_for_money(choice)
+    onward = planned(plan, order)
+    if order or onward.start:
+        return replace(route, plan=onward if order else _from(admin_api, ask, onward, onward.start), decision=decision)
     if not decision.dropped:
         raise model_not_found(plan.label, ())  # the caller may use none of them
     error = nobody(decision)
