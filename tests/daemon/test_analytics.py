@@ -94,6 +94,8 @@ def test_bills_are_asked_for_as_other_figures_are(daemon: Daemon, since: str, st
         ("/calls/past?outcome=fail", "'outcome' must be ok, failed or refused (did you mean failed?)."),
         ("/models?free=perhaps", "'free' must be true or false."),
         ("/models?limit=few", "'limit' must be a whole number."),
+        ("/models?limit=0", "'limit' must be a whole number of at least 1."),
+        ("/models?limit=-1", "'limit' must be a whole number of at least 1."),
         ("/models?released=soon", "'released' must be a date such as 2026-11-21, 2026-11-21T08:00, today, yesterday, 7d or 6h."),
         ("/what-if", "'model' is missing."),
     ],
@@ -101,6 +103,24 @@ def test_bills_are_asked_for_as_other_figures_are(daemon: Daemon, since: str, st
 def test_a_query_that_cannot_be_answered_is_told_in_words(daemon: Daemon, query: str, sentence: str) -> None:
     reply = admin(daemon, query)
     assert (reply.status, reply.error["code"], reply.error["message"]) == (400, "invalid_value", sentence)
+
+
+@pytest.mark.parametrize("path", ["/calls/past", "/models", "/audit", "/jobs", "/webhooks"])
+def test_the_document_says_which_limits_are_taken(daemon: Daemon, path: str) -> None:
+    described = admin(daemon, "/openapi.json").json["paths"][path]["get"]["parameters"]
+    (limit,) = [one["schema"] for one in described if one["name"] == "limit"]
+    most = limit.get("maximum", 10**9)
+    assert admin(daemon, f"{path}?limit={most}").status == 200
+    assert admin(daemon, f"{path}?limit={limit['minimum'] - 1}").status == 400
+    assert ("maximum" not in limit) or admin(daemon, f"{path}?limit={most + 1}").status == 400
+
+
+def test_the_document_says_what_analytics_are_told_apart_by(daemon: Daemon) -> None:
+    described = admin(daemon, "/openapi.json").json["paths"]["/analytics/costs"]["get"]["parameters"]
+    (by,) = [one["schema"] for one in described if one["name"] == "by"]
+    assert "default" not in by
+    names = by["description"].partition(";")[0].split(", ")
+    assert admin(daemon, f"/analytics/costs?by={','.join(names)}").status == 200
 
 
 def test_analytics_agree_with_usage_and_tell_times_and_errors(daemon: Daemon) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-QUERY = {
+from typing import Any
+
+_QUERY: dict[str, dict[str, Any]] = {
     "interval": {"type": "string", "description": "minute, hour, day or month; none: one row for all the time."},
     "endpoint": {"type": "string", "description": "Only of this endpoint, such as chat/completions, or of a pattern."},
     "flag": {"type": "string", "description": "Only calls whose replies had this flag, or of a pattern."},
@@ -53,3 +55,19 @@ QUERY = {
     "target": {"type": "string", "description": "Only what was done to this, such as keys.bob, or a pattern."},
     "tz": {"type": "string", "description": "The zone of days, such as Europe/Berlin. Default: the machine's."},
 }
+
+_ANALYTICS_BY = {
+    "type": "string",
+    "description": "key, tenant, provider, model, endpoint, session, flag; several: key,model. Default: one row an interval.",
+}
+# what a name means at some paths alone
+_AT: dict[str, dict[str, dict[str, Any]]] = {
+    **{f"/analytics/{name}": {"by": _ANALYTICS_BY} for name in ("usage", "performance", "costs")},
+    "/calls/past": {"limit": {**_QUERY["limit"], "default": 50, "maximum": 500}},
+    "/models": {"limit": {"type": "integer", "minimum": 1, "description": "So many models. Default: all."}},
+}
+
+
+def query_schema(path: str, name: str) -> dict[str, Any]:
+    """What a parameter of a query may be at this path."""
+    return _AT.get(path, {}).get(name, _QUERY[name])

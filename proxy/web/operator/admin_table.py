@@ -12,7 +12,7 @@ from proxy import __version__
 from proxy.policy.routing.values import Decision
 from proxy.stores.usage import UsageReport
 from proxy.web.operator.admin_api import FILTERS
-from proxy.web.operator.admin_query import QUERY
+from proxy.web.operator.admin_query import query_schema
 from proxy.web.operator.analytics import AnalyticsRow
 from proxy.web.operator.analytics_table import ANALYTICS_ROUTES
 from proxy.web.operator.answers import (
@@ -226,7 +226,7 @@ def openapi() -> dict[str, Any]:
 def _operation(route: Route) -> dict[str, Any]:
     names = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
     parameters = [{"name": n, "in": "path", "required": True, "schema": {"type": "string"}} for n in names]
-    parameters += [{"name": n, "in": "query", "schema": QUERY[n]} for n in route.query]
+    parameters += [{"name": n, "in": "query", "schema": query_schema(route.path, n)} for n in route.query]
     done = _content("Done.", route.answer.__name__)
     if route.streams:
         done = {"description": "As it is done.", "content": {"text/event-stream": done["content"]["application/json"]}}

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Container, Iterable
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from proxy.config.problems import suggestion
 from proxy.errors import ModelNotFound
@@ -100,7 +100,7 @@ class ModelsAsk(Struct, frozen=True, forbid_unknown_fields=True):
     released: str | None = None
     off: bool = False
     sort: Sort | None = None
-    limit: int | None = None
+    limit: Annotated[int, Meta(ge=1)] | None = None
 
 
 def row_of(known: Known, name: str, off: Container[str] = ()) -> ModelAnswer:
