@@ -24,7 +24,10 @@ def _lines(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "largest output", _tokens(facts["max_output"]) if facts["max_output"] or _may_write(facts["modes"]) else ""
     price = facts["price"]
     if not isinstance(price, dict):
-        yield "price", price or "unknown: give it one under `models:`, or calls under a budget are refused"
+        yield (
+            "price",
+            price or "unknown: give it one under `models:`, of input and output, or calls under a budget are refused",
+        )
     else:
         yield from _price_lines(price)
     for source, said in facts["sources"].items():
