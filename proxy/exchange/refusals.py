@@ -132,8 +132,8 @@ def _unpriced(call: Call, model: str, why: Unbounded) -> PolicyError | ModelNotF
             param="model",
         )
     return ModelNotPriced(
-        f"A budget applies to this call, and no list has a price of {_shown(why.model or model)}. Give it a `price:` of "
-        "`input` and `output` under `models:` in the configuration (0 for what it does not charge), or set "
+        f"A budget applies to this call, and no list has a price of {_shown(why.model or model)}. Give it a `price:` under "
+        "`models:` in the configuration, of `input` and `output` both (0 for what it does not charge), or set "
         "`budget_policy: {unpriced: allow}`.",
         param="model",
     )

@@ -71,7 +71,7 @@ def test_codex_passes_with_all_its_tools(start_daemon: StartToll, upstream: Upst
         ("chat/completions", {"model": "m", "messages": HELLO, "n": "many"}, "model_not_priced",
          "number of answers", "price:"),
         ("chat/completions", {"model": "lone", "messages": HELLO}, "model_not_priced", "`price:`", "Near it"),
-        ("embeddings", {"model": "half", "input": "x"}, "model_not_priced", "of `input` and `output` under", "Near it"),
+        ("embeddings", {"model": "half", "input": "x"}, "model_not_priced", "of `input` and `output` both", "Near it"),
         ("chat/completions", {"model": "m", "messages": HELLO, "preset": "mine"}, "model_not_priced",
          "a price of `@preset/mine`", "`m`"),
         ("chat/completions", {"model": "openai/gpt-4o-minni", "messages": HELLO}, "model_not_found",
