@@ -43,6 +43,6 @@ def asked_of(query: str) -> dict[str, str]:
 def limit_of(asked: dict[str, str], most: int = _MOST_LISTED) -> int:
     """How many of a list are wanted. Raises `InvalidValue`."""
     text = asked.get("limit", "20")
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= most:
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= most):
         raise InvalidValue(f"limit must be between 1 and {most}.", param="limit")
     return int(text)

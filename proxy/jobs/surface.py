@@ -191,7 +191,7 @@ def _page(objects: list[dict[str, Any]], query: str) -> dict[str, Any]:
         objects = objects[::-1]
     if (after := asked.get("after")) is not None:
         objects = objects[next((at + 1 for at, found in enumerate(objects) if found["id"] == after), len(objects)) :]
-    most = int(asked["limit"]) if asked.get("limit", "").isdigit() else _MOST_FILES
+    most = limit_of({"limit": str(_MOST_FILES), **asked}, _MOST_FILES)
     return _list(objects[:most], has_more=len(objects) > most)
 
 

@@ -154,6 +154,10 @@ def test_files_and_batches_are_their_key_s_alone(daemon: Daemon) -> None:
     listed = {found.id for found in alice.files.list()}  # whatever their purpose, as at OpenAI
     assert {batch.input_file_id, output} <= listed
     assert listed.isdisjoint(found.id for found in bob.files.list())
+    assert len(alice.files.list(limit=1).data) == 1
+    for limit in ("0", "-1", "10001", "few", "²", "9" * 5000, "000000001" * 2):
+        with pytest.raises(openai.BadRequestError, match="limit must be between 1 and 10000"):
+            alice.get("/files", options={"params": {"limit": limit}}, cast_to=object)
     assert alice.files.delete(batch.input_file_id).deleted
     with pytest.raises(openai.NotFoundError):
         alice.files.retrieve(batch.input_file_id)
