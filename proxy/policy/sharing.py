@@ -76,10 +76,10 @@ def first_said(entries: Iterable[Sharing | None]) -> Sharing | None:
 def wish_for(sharing: Sharing | None, call: Call, defaults: Defaults, head: Head, *, zdr: bool) -> Wish:
     """What is to be done for this call; its client has the last word. `zdr`: nothing of it may be kept."""
     said = sharing or _NOTHING
-    asked = _first(head, "x-tollkeeper-coalesce").strip().lower()
+    asked = _all(head, "x-tollkeeper-coalesce").strip().lower()
     coalesce = said.coalesce if asked not in ("true", "false") else asked == "true"
     rules = said.cache if said.cache is not None and said.cache.ttl_seconds else None
-    control = _directives(_first(head, "cache-control"))
+    control = _directives(_all(head, "cache-control"))
     only_kept = ONLY_IF_CACHED in control
     if not _may_be_alike(call):
         return Wish(bypassed=rules is not None, only_kept=only_kept)
@@ -154,8 +154,9 @@ def _canonical(body: bytes) -> bytes:
         return body  # something only its provider may read
 
 
-def _first(head: Head, name: str) -> str:
-    return next((value for found, value in head if found.lower() == name), "")
+def _all(head: Head, name: str) -> str:
+    """What a header says, on however many lines (RFC 9110 5.3)."""
+    return ",".join([value for found, value in head if found.lower() == name])
 
 
 def _directives(text: str) -> dict[str, str]:

@@ -47,8 +47,7 @@ async def read_body(request: BaseRequest, most: int, room: Room | None = None) -
 
 async def read_chunks(request: BaseRequest, most: int, setting: str) -> AsyncIterator[bytes]:
     """The same as it comes. `setting` is what says how much may come; "" where none does."""
-    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in ("", "identity"):
+    if not _words(request, "Content-Encoding") <= {"", "identity"}:
         raise UnsupportedEncoding("Request bodies must not be compressed; send this one without Content-Encoding.")
     declared = request.content_length
     if declared is not None and declared > most:
@@ -88,6 +87,11 @@ async def _read(request: BaseRequest, most: int, setting: str) -> AsyncIterator[
         raise InvalidValue("The request body is not framed as HTTP/1.1 has it.") from None
 
 
+def _words(request: BaseRequest, name: str) -> set[str]:
+    """What a header lists, which may stand on several lines (RFC 9110 5.3)."""
+    return {word.strip().lower() for word in ",".join(request.headers.getall(name, ())).split(",")}
+
+
 def patience_seconds(size: int, seconds: float) -> float:
     """How long to wait for more of a body that has come to `size` bytes in so many seconds."""
     return min(SILENCE_SECONDS, max(0.0, SLOW_AFTER_SECONDS + size / LEAST_BYTES_PER_SECOND - seconds))
@@ -99,7 +103,7 @@ def too_slow() -> RequestTimeout:
 
 
 async def _go_on(request: BaseRequest) -> None:
-    if request.headers["Expect"].strip().lower() != "100-continue":
+    if _words(request, "Expect") != {"100-continue"}:
         raise ExpectationFailed("Only 'Expect: 100-continue' is understood.")
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     # what was sent is no part of the reply; aiohttp resets this in the same place

@@ -7,7 +7,7 @@ import re
 
 from aiohttp.web_request import BaseRequest
 
-from proxy.errors import InvalidValue, UnknownEndpoint
+from proxy.errors import DuplicateKey, InvalidValue, UnknownEndpoint
 from proxy.policy.values import Listen
 from proxy.web.faults import HostNotAllowed, MethodNotSupported, OriginNotAllowed, UpgradeRefused
 from proxy.wire.headers import Headers
@@ -20,6 +20,8 @@ _PREFLIGHT: Headers = [
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[^:@/\[\]]+)(?::\d{0,5})?")
 # what scrapers and browsers ask for by themselves is no provider's concern
 _NO_CLIENTS = frozenset({"/metrics", "/favicon.ico", "/robots.txt"})
+# of which another reader may take the last where we take the first; the HTTP library sees to Host and what frames a body
+_TOLD_ONCE = "Authorization", "x-api-key", "api-key", "Origin"
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
@@ -36,9 +38,13 @@ class Guard:
         self._origins = frozenset(origin.lower().rstrip("/") for origin in listen.origins)
 
     def check(self, request: BaseRequest) -> None:
-        """Raise `HostNotAllowed` or `OriginNotAllowed`, or `InvalidValue` where there is no Host at all."""
+        """Raise `HostNotAllowed` or `OriginNotAllowed`, `InvalidValue` where there is no Host at all, `DuplicateKey`
+        where it is not clear who asks."""
         if "Host" not in request.headers:
             raise InvalidValue("The request has no Host header.")
+        for name in _TOLD_ONCE:
+            if len(set(request.headers.getall(name, ()))) > 1:
+                raise DuplicateKey(f"The header {name} stands twice, with different values.", param=name)
         if not self._any_host and not self._knows(request.host):
             raise HostNotAllowed(
                 "The Host header names a host this daemon does not answer to. If clients reach it by that name, "

@@ -129,14 +129,14 @@ def read_head(
 
 
 def _apart(headers: MultiMapping[str]) -> Apart | None:
-    once = headers.get("Idempotency-Key")
+    once = _once(headers, "Idempotency-Key")
     if once is not None and not 0 < len(once) <= _LONGEST_ONCE:
         raise InvalidValue(f"An Idempotency-Key has 1 to {_LONGEST_ONCE} characters.", param="Idempotency-Key")
     if once is not None and not once.isascii():
         once = once.encode("utf-8", "surrogateescape").decode("latin-1")  # bytes that are no text, as text
-    wishes = headers.get("Prefer", "")
+    wishes, cached = (",".join(headers.getall(name, ())) for name in ("Prefer", "Cache-Control"))
     later = "respond-async" in [wish.partition(";")[0].strip().lower() for wish in wishes.split(",")]
-    url, shared = _once(headers, HOOK), SHARED in headers or ONLY_IF_CACHED in headers.get("Cache-Control", "").lower()
+    url, shared = _once(headers, HOOK), SHARED in headers or ONLY_IF_CACHED in cached.lower()
     if not later and not shared and once is None and url is None:
         return None
     try:
