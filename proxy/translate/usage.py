@@ -60,16 +60,17 @@ def responses_usage(usage: Usage | None) -> dict[str, Any]:
 def messages_usage(usage: Usage | None) -> dict[str, Any]:
     """As Anthropic tells it: what was read of the prompt, and apart from it what came from the cache or went there."""
     used = usage or NO_USAGE
-    hour = used.cache_write_1h_tokens
-    written = {"ephemeral_5m_input_tokens": used.cache_write_tokens - hour, "ephemeral_1h_input_tokens": hour}
+    cached = min(used.cached_tokens, used.input_tokens)
+    written = min(used.written_only_tokens, used.input_tokens - cached)
+    hour = min(used.cache_write_1h_tokens, written)
     told: dict[str, Any] = {
-        "input_tokens": max(0, used.input_tokens - used.cached_tokens - used.cache_write_tokens),
-        "cache_creation_input_tokens": used.cache_write_tokens,
-        "cache_read_input_tokens": used.cached_tokens,
+        "input_tokens": used.input_tokens - cached - written,
+        "cache_creation_input_tokens": written,
+        "cache_read_input_tokens": cached,
         "output_tokens": used.output_tokens,
     }
-    if used.cache_write_tokens:
-        told["cache_creation"] = written
+    if written:
+        told["cache_creation"] = {"ephemeral_5m_input_tokens": written - hour, "ephemeral_1h_input_tokens": hour}
     if used.reasoning_tokens:
         told["output_tokens_details"] = {"thinking_tokens": used.reasoning_tokens}
     return told

@@ -58,6 +58,12 @@ class Usage(Struct, frozen=True, gc=False):
     uncounted: bool = False
     passes: tuple[Pass, ...] = ()
 
+    @property
+    def written_only_tokens(self) -> int:
+        """Those not read from it as well: OpenRouter's Gemini is told, and charged, the same tokens as both."""
+        cached, written = self.cached_tokens, self.cache_write_tokens
+        return written if cached + written <= self.input_tokens else max(0, written - cached)
+
 
 NO_USAGE = Usage()
 
@@ -77,13 +83,7 @@ _WRITTEN_FOR_LONG = (
     ("cache_creation_token_details", "ephemeral_1h_input_tokens"),
 )
 _ADDITIVE = ("cache_read_input_tokens", "cache_creation_input_tokens", "cache_creation")
-_SUMMED = (
-    "input_tokens",
-    "output_tokens",
-    "cached_tokens",
-    "cache_write_tokens",
-    "cache_write_1h_tokens",
-)
+_SUMMED = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "cache_write_1h_tokens")
 
 
 class _Reading:

@@ -476,3 +476,10 @@ UNKNOWN = {"prompt": "-1", "completion": "-1"}
 )
 def test_one_list_is_completed_from_another(own: dict[str, Any], other: dict[str, Any], due: dict[str, Any]) -> None:
     assert completed(own, other) == {**own, **due}
+
+
+def test_tokens_that_were_read_from_the_cache_and_written_there_are_charged_as_both() -> None:
+    """Gemini's at OpenRouter, as its recorded bill has it ($0.000247013333 for the prompt); seven tokens are neither."""
+    pricing = {"prompt": "0.0000003", "input_cache_read": "0.00000003", "input_cache_write": "0.0000000833333333333"}
+    due = 7 * D("0.3e-6") + 2161 * (D("0.03e-6") + D("0.0833333333333e-6"))
+    assert usd(Usage(2168, 0, cached_tokens=2161, cache_write_tokens=2161), price(pricing)) == due

@@ -23,7 +23,9 @@ from upstreams import (
 )
 
 from proxy.errors import InvalidValue
+from proxy.translate.usage import messages_usage
 from proxy.translate.values import Protocol
+from proxy.wire.usage import Usage
 
 END = [chunk({}, "stop")]
 CALLED = [chunk({}, "tool_calls")]
@@ -487,3 +489,23 @@ def test_chat_tells_usage_where_it_was_asked_to(target: Protocol, include: bool)
     assert (b'"usage":{' in stream) is include
     assert stream.endswith(b"data: [DONE]\n\n")
     assert json.loads(stream.split(b"\n\n")[0][6:])["object"] == "chat.completion.chunk"
+
+
+@pytest.mark.parametrize(
+    ("read", "cached", "written", "due"),
+    [
+        (2168, 2161, 2161, (7, 0, 2161)),  # Gemini's at OpenRouter, recorded: the same tokens as both
+        (100, 60, 80, (20, 20, 60)),
+        (100, 60, 40, (0, 40, 60)),
+        (100, 120, 130, (0, 0, 100)),
+    ],
+)
+def test_what_anthropic_is_told_apart_adds_up_to_what_was_read(
+    read: int, cached: int, written: int, due: tuple[int, int, int]
+) -> None:
+    told = messages_usage(
+        Usage(read, 0, cached_tokens=cached, cache_write_tokens=written, cache_write_1h_tokens=written)
+    )
+    parts = (told["input_tokens"], told["cache_creation_input_tokens"], told["cache_read_input_tokens"])
+    assert parts == due
+    assert sum(told.get("cache_creation", {}).values()) == due[1]

@@ -123,7 +123,7 @@ def _input_lines(usage: Usage, price: Price) -> Iterator[Line]:
     cached_image = min(usage.cached_image_tokens, usage.image_input_tokens, usage.cached_tokens - cached_audio)
     audio, image = usage.audio_input_tokens - cached_audio, usage.image_input_tokens - cached_image
     cached_usd = either(price.cached_input_usd, price.input_usd)
-    special = usage.cached_tokens + usage.cache_write_tokens + audio
+    special = usage.cached_tokens + usage.written_only_tokens + audio
     image = min(image, max(0, usage.input_tokens - special))
     yield max(0, usage.input_tokens - special - image), price.input_usd
     yield usage.cached_tokens - cached_audio - cached_image, cached_usd
