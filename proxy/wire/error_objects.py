@@ -34,7 +34,7 @@ _NUMBERS = ("code", "status", "status_code")  # Azure's filter says the second b
 # (OpenRouter since August 2026, DeepSeek, Mistral), where other words of models are about what was sent to one.
 # compiled when first wanted, as starts are short of time
 _MODEL = r"(?i)model|\bendpoints? (?:found|available)|\bdeployments?\b"
-_NO_MODEL = r"(?i)not a valid model\b|\binvalid model\b|\bmodel not exist"
+_NO_MODEL = r"(?i)\b(?:not a|no) valid model\b|\binvalid model\b|\bmodel not exist"
 # Something stored: by its id, whatever it is, or as OpenAI says it
 _STORED = (
     r"(?i)\bwith id\b|\bno such \w|\b(?:file|resp|rs|msg|msgbatch|conv|batch|asst|thread|run|step|vs|cntr|container|cfile|pmpt|"

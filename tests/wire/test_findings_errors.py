@@ -172,6 +172,7 @@ NOT_THERE: list[tuple[int, object, Missing]] = [
     (404, [], "unknown"),
     (404, {"error": []}, "unknown"),
     (400, {"error": {"message": "acme/x is not a valid model ID", "code": 400}}, "model"),
+    (400, {"error": {"message": "acme/x is no valid model ID", "code": 400}}, "model"),
     (400, {"error": {"message": "x", "code": 400, "availability": {"code": "model_not_found"}}}, "model"),
     (400, openai("Model Not Exist", code="invalid_request_error"), "model"),
     (400, openai("This model's maximum context length is 8 tokens.", "messages", "context_length_exceeded"), "unknown"),
