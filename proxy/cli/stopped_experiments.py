@@ -33,19 +33,25 @@ class _AdminApi(Struct):
         return True
 
 
+def trials_of(settings: Settings) -> Trials:
+    """Where a daemon would have its experiments stand right after its start."""
+    trials = Trials()
+    ledger, kept = Path(settings.state_dir) / "ledger.db", dict[str, bytes]()
+    if ledger.exists():
+        with reading(ledger) as driver:
+            kept = kept_experiments(driver)
+    read = {name: found for name, value in kept.items() if (found := read_kept(value)) is not None}
+    wanted = settings.experiments.values() if settings.features.is_on("experiments") else ()
+    trials.take_on(wanted, read, time.time())
+    return trials
+
+
 class _Files:
     """A state directory in the place of the daemon's memory."""
 
     def __init__(self, settings: Settings) -> None:
         self._state_dir = Path(settings.state_dir)
-        self._trials = Trials()
-        ledger, kept = self._state_dir / "ledger.db", dict[str, bytes]()
-        if ledger.exists():
-            with reading(ledger) as driver:
-                kept = kept_experiments(driver)
-        read = {name: found for name, value in kept.items() if (found := read_kept(value)) is not None}
-        wanted = settings.experiments.values() if settings.features.is_on("experiments") else ()
-        self._trials.take_on(wanted, read, time.time())
+        self._trials = trials_of(settings)
 
     def admin_api(self) -> _AdminApi:
         """Where orders find them."""

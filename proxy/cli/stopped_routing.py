@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from proxy.cli.stopped_experiments import trials_of
 from proxy.cli.stopped_state import Params, admin_api_of
 from proxy.policy.values import Settings
 from proxy.web.operator.answers import Answer
@@ -19,7 +20,9 @@ from proxy.web.operator.simulating import simulation
 
 ORDERS: dict[str, Callable[[Settings, Params], Answer]] = {
     "explain": lambda settings, params: explain(
-        admin_api_of(settings), msgspec.convert(params, ExplainAsk), time.time()
+        msgspec.structs.replace(admin_api_of(settings), trials=trials_of(settings)),
+        msgspec.convert(params, ExplainAsk),
+        time.time(),
     ),
     "images_models": lambda settings, params: images_models(admin_api_of(settings), params),
     "images_estimate": lambda settings, params: images_estimate(admin_api_of(settings), params, time.time()),

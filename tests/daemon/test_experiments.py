@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from harness.commands import typed
 from harness.daemon import Daemon
 from harness.http import Connection, Reply, request_bytes
 from harness.setting import CLIENT_KEY
@@ -151,3 +152,22 @@ def orders_and_switches(daemon: Daemon) -> None:
         "steady",
         "third",
     ]
+
+
+def test_without_a_daemon_explain_knows_where_experiments_stand(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump({**CONFIG, "state_dir": str(tmp_path / "state")}))
+
+    def asked(*options: str) -> Any:
+        done = typed(tmp_path, "explain", "calm", *options, "--json", "--config", str(config))
+        return json.loads(done.stdout)
+
+    begun = asked()["experiment"]
+    assert (begun["name"], begun["state"], begun["arm"]) == ("steady", "running", None), (
+        "which arm hangs on the session"
+    )
+    winner = ["--winner", "openai/gpt-4o-mini"]
+    done = typed(tmp_path, "experiments", "finish", "steady", *winner, "--config", str(config))
+    assert done.returncode == 0, done.stderr
+    over = asked()
+    assert (over["experiment"]["arm"], over["target"]) == ("openai/gpt-4o-mini", "openai/gpt-4o-mini"), "all calls do"

@@ -16,6 +16,7 @@ from proxy.exchange.attempt import members_for
 from proxy.exchange.refusals import code_of
 from proxy.exchange.routing import Router, nobody
 from proxy.exchange.trials import plan_of
+from proxy.policy.experiments.values import HUNDRED
 from proxy.policy.limits.limiter import Denied
 from proxy.policy.money.account import Standing
 from proxy.policy.money.amounts import usd_text
@@ -223,7 +224,8 @@ def _tried(admin_api: AdminApi, ask: ExplainAsk, plan: Plan, caller: Caller) -> 
     if admin_api.trials is None or trial is None or not admin_api.settings.features.is_on("experiments", caller.name):
         return plan, None
     experiment, arm = trial.experiment, None
-    if experiment.sticky == "key" or (experiment.sticky == "session" and ask.session):
+    known = {"key": caller.name, "session": ask.session}.get(experiment.sticky, "")
+    if known or max(trial.lots) == HUNDRED:
         place = admin_api.trials.assign(trial, caller.name, ask.session.encode())
         arm, plan = experiment.arms[place].target, plan_of(trial, place, plan, caller, admin_api.names) or plan
     shares = [{"target": one.target, "share": share} for one, share in zip(experiment.arms, trial.lots, strict=True)]
