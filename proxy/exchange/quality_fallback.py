@@ -40,9 +40,9 @@ def flagged(outcome: Reply | Failure, job: Job, attempt: Attempt, most_calls: in
 
 async def hold_back(client: Client, outcome: Reply | Failure, job: Job) -> None:
     """Let the first words of a stream wait, where its entry says how many, until it is known whether they go out: for as long as
-    a whole stream may take, and with no more beside them."""
+    a whole stream may take, and with no more beside them. Silence may have begun the reply: comments are none of its words."""
     watch = None if job.plan.use is None else job.plan.use.watch
-    if watch is None or not watch.hold_tokens or not watch.fallback_on or client.started:
+    if watch is None or not watch.hold_tokens or not watch.fallback_on:
         return
     if not isinstance(outcome, Reply) or not outcome.is_event_stream or outcome.judged_status >= 400:
         return

@@ -158,6 +158,19 @@ async def ping(wire: Wire) -> None:
         await pause(0.05)(wire)
 
 
+def test_words_wait_as_well_where_silence_has_begun_the_reply(daemon: Daemon, upstream: Upstream) -> None:
+    gate = upstream.gate()
+    upstream.expect(then(wait_at(gate), sse(streamed(f"{NO} And so on."))), sse(streamed("Here it is, all of it.")))
+    with daemon.open_chat("held", stream=True) as connection:
+        reply = connection.read_head()
+        gate.open()
+        connection.read_body(reply)
+    assert reply.body.startswith(b": keep-alive")
+    assert said(reply) == "Here it is, all of it. "
+    attempts = daemon.asked(f"/calls/{reply.request_id}")["attempts"]
+    assert [one["provider"] for one in attempts] == ["openrouter", "anthropic"]
+
+
 def test_a_stream_that_only_pings_waits_no_longer_than_a_call_may_take(start_daemon: Any, upstream: Upstream) -> None:
     daemon = start_daemon(
         models={"held": MODELS["held"]}, timeouts={**PATIENT, "total": 0.5}, keys={"alice": {"key": CLIENT_KEY}}
