@@ -17,19 +17,38 @@ MOST_HEADERS = 512
 MOST_INTERIM_REPLIES = 64
 
 _STATUSES = range(200, 600)
+_VERSIONS = ("1.0", "1.1")
 
 
 class Parsing:
     """Reads one reply after the other. `head_bytes`: what has come of a head; `has_news`: there is something for its reader."""
 
-    __slots__ = ("_connection", "_headers", "_in_interim", "_interim", "_parser", "has_news", "head_bytes")
+    __slots__ = (
+        "_connection",
+        "_headers",
+        "_in_interim",
+        "_interim",
+        "_may_be_other",
+        "_parser",
+        "has_news",
+        "head_bytes",
+    )
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._parser = HttpResponseParser(self)
         self._headers: list[tuple[bytes, bytes]] = []
         self._interim = self.head_bytes = 0
-        self._in_interim = self.has_news = False
+        self._in_interim = self.has_news = self._may_be_other = False
+
+    def begin_oddly(self, data: bytes) -> None:
+        """Read what came first of a reply, and is not how one begins in HTTP/1, or not yet: llhttp takes other versions for it as
+        well, and RTSP and ICE."""
+        self._may_be_other = True
+        if data.startswith(b"H"):
+            self.feed(data)
+        else:
+            self._fail()
 
     def feed(self, data: bytes) -> None:
         """Read what has come."""
@@ -67,6 +86,8 @@ class Parsing:
         connection = self._connection
         if connection.response is not None:
             return
+        if self._may_be_other and self._parser.get_http_version() not in _VERSIONS:
+            raise NotHttp
         status = self._parser.get_status_code()
         self._in_interim = 100 <= status < 200 and status != 101
         if self._in_interim:

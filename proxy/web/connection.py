@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 HEAD_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 75.0
 HIGH_WATER_BYTES = 256 * 1024  # that wait for a client
+_LONGEST_BEGINNING = 16 * 1024
 MOST_UNSENT_BYTES = 64 * 1024  # that wait for the end of the loop's turn
 
 _TOO_MANY = Overloaded("Too many connections are open here; try again in a moment.", retry_after=1)
@@ -38,7 +39,7 @@ class Connection(RequestHandler):
     answer."""
 
     __slots__ = (
-        "_ahead", "_begun", "_head_timer", "_idle_since", "_in_call", "_lane", "_outbox", "_unsent", "client", "data_received", "is_last",
+        "_ahead", "_begun", "_head_timer", "_idle_since", "_in_call", "_lane", "_named", "_outbox", "_unsent", "client", "data_received", "is_last",
         "speaks_http_1", "stepper"
     )  # fmt: skip
 
@@ -49,7 +50,7 @@ class Connection(RequestHandler):
         self.stepper: Stepper | None = None
         self._head_timer: Any = None
         self._in_call = False
-        self._begun = b""  # how the head that came last begins
+        self._begun, self._named = b"", 0  # how the head that came last begins, and where its protocol is named
         self._idle_since = self._loop.time()
         self.speaks_http_1 = True
         self.is_last = False
@@ -90,6 +91,8 @@ class Connection(RequestHandler):
         """The call is over; what arrives next is a new head. The library, which has it now, writes past us."""
         self.go()
         self._in_call, self.client = False, None
+        if not self._messages:
+            self._begun = b""
         self._idle_since = self._loop.time()
         if self._lane is not None:
             self._lane.returned()
@@ -190,8 +193,12 @@ class Connection(RequestHandler):
         if self._task_handler is None and not (self._close or self._force_close):
             self._task_handler = self._loop.create_task(self.start())
         super().data_received(data)
-        if not self._in_call and self._head_timer is None:
-            self._begun = data[:256]
+        if self._in_call:
+            return
+        if self._head_timer is not None:
+            self._begun = (self._begun + data)[:_LONGEST_BEGINNING]
+        else:
+            self._begun, self._named = data[:_LONGEST_BEGINNING], 0
             self._head_timer = self._loop.call_later(HEAD_SECONDS, self._too_slow)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -228,6 +235,16 @@ class Connection(RequestHandler):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+    def is_http(self, target: str) -> bool:
+        """Whether a request for this target came as HTTP; the library's parser knows RTSP and ICE by name as well, and lets them pass
+        as HTTP of the same version."""
+        words = f" {target} ".encode("utf-8", "surrogateescape")
+        at = self._begun.find(words, self._named)
+        if at < 0:  # behind another request, in bytes that came later
+            return True
+        self._named = at + len(words)
+        return not self._begun[self._named :].lstrip(b" ").startswith((b"RTSP/", b"ICE/"))
 
     def check_version(self) -> None:
         """Raise `BadRequest` when the head named a version of HTTP we do not speak; aiohttp lets some through."""

@@ -38,9 +38,10 @@ class Request(BaseRequest):
 
 def _request(message: RawRequestMessage, payload: StreamReader, protocol: RequestHandler, *rest: Any) -> BaseRequest:
     """A request, answered in HTTP/1.1 whatever version it claims (RFC 9110 2.5)."""
-    if message.version not in (HttpVersion10, HttpVersion11):
+    connection = cast(Connection, protocol)
+    if message.version not in (HttpVersion10, HttpVersion11) or not connection.is_http(message.path):
         message = message._replace(version=HttpVersion11, should_close=True)
-        cast(Connection, protocol).speaks_http_1 = False
+        connection.speaks_http_1 = False
     loop, (_, task) = asyncio.get_running_loop(), rest
     return Request(message, payload, protocol, StreamWriter(protocol, loop), task, loop)
 

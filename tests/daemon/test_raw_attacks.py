@@ -60,6 +60,9 @@ ATTACKS = {
     "rubbish": b"\x00\x01" + CLIENT_KEY.encode() + b"\r\n\r\n",
     "version 2.0": START.replace(b"HTTP/1.1", b"HTTP/2.0") + LENGTH + b"\r\n" + BODY,
     "version 1.2": START.replace(b"HTTP/1.1", b"HTTP/1.2") + LENGTH + b"\r\n" + BODY,
+    "RTSP": START.replace(b"HTTP/1.1", b"RTSP/1.0") + LENGTH + b"\r\n" + BODY,
+    "RTSP behind more blanks": START.replace(b" HTTP/1.1", b"   RTSP/1.1") + LENGTH + b"\r\n" + BODY,
+    "ICE": b"GET /v1/models ICE/1.0\r\nHost: localhost\r\n" + AUTH + b"\r\n",
     "no version": b"GET /v1/models\r\n" + b"\r\n",
 }
 

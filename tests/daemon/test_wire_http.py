@@ -8,13 +8,20 @@ import json
 import pytest
 from harness.daemon import Daemon, chat_body
 from harness.events import chat_reply, chat_stream
-from harness.steps import chunk, close, head, json_reply, plain_reply, say, sse, then
+from harness.steps import chunk, close, head, json_reply, plain_reply, say, say_apart, sse, then
 from harness.surroundings import PATIENCE_SECONDS
 from harness.upstream import Upstream
 
 pytestmark = pytest.mark.usefixtures("goes_on")
 
 GOOD = json_reply(chat_reply())
+
+
+def in_protocol(name: bytes) -> bytes:
+    """A good reply, but for the protocol it names."""
+    body = json.dumps(chat_reply()).encode()
+    head_of_json = head(200, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+    return head_of_json.replace(b"HTTP/1.1", name) + body
 
 
 def test_T86_an_absolute_target_never_chooses_the_upstream(daemon: Daemon, upstream: Upstream) -> None:
@@ -261,6 +268,26 @@ def test_an_upstream_that_does_not_speak_http_is_a_502(daemon: Daemon, upstream:
     assert reply.status == 502
     assert reply.error["code"] in ("upstream_bad_response", "upstream_reset")
     assert len(upstream.calls) == 1
+
+
+@pytest.mark.parametrize("protocol", [b"RTSP/1.0", b"RTSP/1.1", b"ICE/1.0", b"HTTP/2.0", b"HTTP/0.9"])
+@pytest.mark.parametrize("members", [{}, {"stream": True}])
+def test_U08_a_reply_in_another_protocol_is_a_502(
+    daemon: Daemon, upstream: Upstream, protocol: bytes, members: dict[str, bool]
+) -> None:
+    reply = in_protocol(protocol)
+    upstream.expect(say(reply), say_apart([reply[at : at + 1] for at in range(len(reply))]))
+    for _ in range(2):
+        refused = daemon.chat(**members)
+        assert (refused.status, refused.error["code"]) == (502, "upstream_bad_response")
+
+
+@pytest.mark.parametrize("size", [1, 5, 7])
+def test_a_reply_that_comes_in_pieces_passes(daemon: Daemon, upstream: Upstream, size: int) -> None:
+    for _ in range(3):
+        reply = in_protocol(b"HTTP/1.1")
+        upstream.expect(say_apart([reply[at : at + size] for at in range(0, len(reply), size)]))
+        assert daemon.chat().status == 200
 
 
 @pytest.mark.parametrize(
