@@ -10,7 +10,7 @@ from typing import Literal
 from msgspec import Raw, Struct
 
 from proxy.mock.asked import Asked, must_call, scripted_tool, wanted_schema, wanted_tool
-from proxy.mock.behaviours import Behaviour
+from proxy.mock.behaviours import OWN_OPTIONS, Behaviour
 from proxy.mock.catalogue import Price
 from proxy.mock.example import example
 from proxy.mock.pictures import picture
@@ -144,10 +144,18 @@ def _tool_call(asked: Asked, behaviour: Behaviour) -> tuple[str, object] | None:
     return None if wanted is None else (wanted[0], example(wanted[1]))
 
 
+def _keeps_shape(asked: Asked, behaviour: Behaviour) -> bool:
+    """Whether the answer is of the JSON Schema that the request brings: `mock/json` does, and so does a real model, unless an
+    object was laid in its mouth or only the length of its words was ordered."""
+    name = asked.model.removeprefix("mock/").partition("?")[0]
+    is_real = name not in OWN_OPTIONS and behaviour.tokens is None
+    return behaviour.name == "json" or (is_real and not asked.prompt.lstrip().startswith("{"))
+
+
 def _words(asked: Asked, behaviour: Behaviour) -> tuple[str, ...]:
     if behaviour.name == "big":
         return ("x" * behaviour.size,)
-    schema = wanted_schema(asked) if behaviour.name == "json" else None
+    schema = wanted_schema(asked) if _keeps_shape(asked, behaviour) else None
     if schema is not None:
         value = {"answer": asked.prompt} if schema is True else example(schema)
         return words_of(json.dumps(value, ensure_ascii=False))

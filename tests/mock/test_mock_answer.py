@@ -167,6 +167,24 @@ def test_structured_output_is_valid(fields: dict[str, Any], value: object) -> No
     assert json.loads(answered(model="mock/json", messages=[user("hi")], **fields).text) == value
 
 
+FIVE = {"response_format": {"type": "json_schema", "json_schema": {"name": "five", "schema": {"const": 5}}}}
+
+
+@pytest.mark.parametrize(
+    ("model", "text", "said"),
+    [
+        ("openai/gpt-5-mini", "hi", "5"),
+        ("openai/gpt-5-mini", ' {"a": 1}', ' {"a": 1}'),
+        ("openai/gpt-5-mini?tokens=2", "hi", "token1 token2"),
+        ("mock/echo", "hi", "hi"),
+        ("echo", "hi", "hi"),
+    ],
+    ids=["a real model", "an object laid in its mouth", "words ordered", "the echo", "the echo, short"],
+)
+def test_a_real_model_keeps_the_shape_that_is_asked_of_it(model: str, text: str, said: str) -> None:
+    assert answered(model=model, messages=[user(text)], **FIVE).text == said
+
+
 def test_json_without_a_format_is_text() -> None:
     assert answered(model="mock/json", messages=[user("hi")], response_format={"type": "text"}).text == "hi"
 
