@@ -323,6 +323,19 @@ def test_a_search_without_a_price_costs_what_the_dearest_does() -> None:
     assert bound(call(plugins=[{"id": "web"}]), Price(D(0), D(0))).pusd_without_output == D("0.015") * USD
 
 
+@pytest.mark.parametrize(("results", "due"), [(None, "0.015"), (5, "0.015"), (25, "0.03"), ("25", "0.015")])
+def test_openrouters_searches_cost_more_where_they_bring_more(results: Any, due: str) -> None:
+    tool = {"type": "openrouter:web_search", "parameters": {"max_results": results}}
+    assert bound(call(tools=[tool], max_tool_calls=1), Price(D(0), D(0))).pusd_without_output == D(due) * USD
+
+
+@pytest.mark.parametrize("kind", ["openrouter:datetime", "openrouter:apply_patch"])
+def test_what_openrouter_does_for_nothing_costs_nothing(kind: str) -> None:
+    assert (
+        bound(call("/responses", tools=[{"type": kind, "parameters": {"engine": "auto"}}]), Price(D(0), D(0))).pusd == 0
+    )
+
+
 def test_what_a_search_finds_is_read_and_paid_for() -> None:
     assert bound(call(web_search_options={})).input_tokens > 15_000
 
@@ -338,6 +351,8 @@ def test_searches_in_files_are_paid_for(listed: Decimal | None, due: str) -> Non
     "members",
     [
         {"tools": [{"type": "openrouter:fusion"}]},
+        {"tools": [{"type": "openrouter:advisor", "parameters": {"model": "anthropic/claude-opus-4.8"}}]},
+        {"tools": [{"type": "openrouter:subagent", "parameters": {}, "name": "helper"}]},
         {"tools": [{"type": "advisor_20300101"}]},
         {"plugins": [{"id": "auto-router"}]},
     ],

@@ -19,6 +19,7 @@ from proxy.policy.money.quote import (
     Go,
     Quote,
     Refuse,
+    Unbounded,
     Wait,
     decide,
     quote_for,
@@ -224,3 +225,50 @@ def test_another_maximum_changes_nothing_else() -> None:
     weight = asked(max_tokens=100)
     assert quoted(with_maximum(weight, 7), "a/cheap").most_pusd == 7 * 10**6
     assert weight.likely_tokens - with_maximum(weight, 0).likely_tokens == 100
+
+
+ANTHROPIC = Provider("anthropic", "anthropic", "https://api.anthropic.com/v1")
+ADVISED = PriceBook(
+    Catalogue([]),
+    {
+        "anthropic": Catalogue(
+            [
+                model("claude-haiku-4-5", "0.000001", "0.000005", 64_000),
+                model("claude-opus-4-8", "0.000005", "0.000025", 128_000),
+            ]
+        )
+    },
+)
+
+
+def advised(provider: Provider = ANTHROPIC, **limits: object) -> Quote:
+    tool = {"type": "advisor_20260301", "name": "advisor", "model": "claude-opus-4-8", **limits}
+    messages = [{"role": "user", "content": "x" * 1000}]
+    body = {"model": "claude-haiku-4-5", "max_tokens": 4_000, "messages": messages, "tools": [tool]}
+    content = json.dumps(body).encode()
+    weight = weigh(read_call(endpoint_for("POST", "/messages"), "POST", ("/messages", ""), ("", content)))
+    return quote_for(weight, provider, [("claude-haiku-4-5", "claude-haiku-4-5")], ADVISED)
+
+
+def test_advice_of_another_model_is_held_for_as_often_as_it_may_be_asked_for() -> None:
+    alone, once, twice = (
+        advised(max_uses=1, max_tokens=1_000),
+        advised(max_uses=1, max_tokens=2_048),
+        advised(max_uses=2),
+    )
+    assert alone.bound is not None and once.bound is not None and twice.bound is not None
+    # it is written at the advisor's price, and read by the model that asked at its own; what was written before is read by the advisor
+    more = 1_048 * (25_000_000 + 5_000_000 + 1_000_000)
+    assert once.bound.pusd - alone.bound.pusd == more
+    assert once.bound.pusd > 2_048 * 25_000_000 + 4_000 * 5_000_000 + 5_000 * 5_000_000
+    assert twice.bound.pusd > 2 * 128_000 * 25_000_000, "without a maximum it may say as much as its model can"
+    assert once.bound.output_tokens == 4_000
+    unsaid, five = advised(not_uses=5, max_tokens=2_048), advised(max_uses=5, max_tokens=2_048)
+    assert unsaid == five, "as often as the operator assumes"
+
+
+def test_advice_that_nothing_bounds_is_named() -> None:
+    for quote in (advised(model="claude-unheard-of"), advised(msgspec.structs.replace(ANTHROPIC, kind="openai"))):
+        assert (quote.bound, quote.unbounded) == (None, Unbounded("tool", "advisor"))
+    elsewhere = Provider("own", "anthropic", "http://127.0.0.1:1/v1")
+    assert advised(elsewhere).unbounded == Unbounded("price", near=None, model="claude-haiku-4-5")

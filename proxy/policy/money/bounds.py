@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.policy.money.amounts import to_pusd_up
 from proxy.policy.money.budgets import BudgetRules
@@ -49,6 +50,11 @@ class Bound(Struct, frozen=True):
     def at(self, output_tokens: int) -> int:
         """The most it can cost where each answer is cut off at this length."""
         return self.pusd_without_output + output_tokens * self.pusd_per_output_token
+
+    def plus(self, pusd: int) -> Bound:
+        """The same where something beside it may cost so much."""
+        without = self.pusd_without_output + pusd
+        return replace(self, pusd=self.pusd + pusd, pusd_without_output=without) if pusd else self
 
 
 class Slope(Struct, frozen=True):

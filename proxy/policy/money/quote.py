@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.errors import BudgetExceeded, BudgetInFlight, ModelNotFound, ModelNotPriced
 from proxy.policy.money.account import Room
@@ -168,6 +169,7 @@ def quote_for(
     if provider.max_tokens_field == "none":  # it heeds no maximum either
         weight = asking(weight, maximum=None, may_lower=False)
     is_listed = provider.kind == "mock" or vendor_of(provider) is not None
+    advised, advice_pusd = _advised(weight, provider, prices, rules) if is_listed else (weight, 0)
     bounds: list[Bound | None] = []
     own: list[Price | None] = []
     for label, model in models:
@@ -182,11 +184,33 @@ def quote_for(
             why = Unbounded("price", near=None if near is None else tuple(near), model=label)
             return Quote(own[0], None, False, why)
         sizes = prices.sizes(provider, model)
-        bounds.append(upper_bound(weight, price, sizes, rules, is_listed=is_listed))
+        bounds.append(None if advised is None else upper_bound(advised, price, sizes, rules, is_listed=is_listed))
     if (bound := dearest(bounds)) is None:
-        tool = weight.requested.tools.unbounded if is_listed else ""
+        tool = "advisor" if advised is None else weight.requested.tools.unbounded if is_listed else ""
         return Quote(own[0], None, False, Unbounded("tool", tool) if tool else Unbounded("request"))
-    return Quote(own[0], bound, weight.requested.may_lower)
+    return Quote(own[0], bound.plus(advice_pusd), weight.requested.may_lower)
+
+
+def _advised(weight: Weight, provider: Provider, prices: PriceBook, rules: BudgetRules) -> tuple[Weight | None, int]:
+    """The request with the advice of other models in it, and the most that these cost: each reads all of it, what was
+    written until then, and what was advised before. None where nothing bounds that: no price, or a server that heeds none
+    of the tool's own limits, as OpenRouter."""
+    added, pusd = 0, 0
+    for advice in weight.requested.tools.advice:
+        price, sizes = prices.price(provider, advice.model, advice.model), prices.sizes(provider, advice.model)
+        if provider.kind != "anthropic" or not isinstance(price, Price):
+            return None, 0
+        runs, most = advice.uses.at(rules.tool_uses), advice.most_tokens or sizes.max_output or rules.unknown_maximum
+        before = (weight.requested.maximum or rules.unknown_maximum) + runs * most
+        asked = asking(_longer(weight, before), tools=_NO_TOOLS, maximum=most, may_lower=False)
+        if (bound := upper_bound(asked, price, sizes, rules)) is None:
+            return None, 0
+        added, pusd = added + runs * most, pusd + runs * bound.pusd
+    return _longer(weight, added) if added else weight, pusd
+
+
+def _longer(weight: Weight, tokens: int) -> Weight:
+    return replace(weight, text_tokens=weight.text_tokens + tokens)
 
 
 def slope_for(

@@ -32,6 +32,7 @@ LARGE_CODE_USD = Decimal("2")
 _AT_THE_CLIENT = frozenset({"function", "custom", "namespace", "shell", "local_shell", "apply_patch"})
 _AT_THE_CLIENT_BY_VERSION = ("computer", "bash", "text_editor", "memory", "tool_search")
 _LIKE_A_FUNCTION = ("parameters", "input_schema", "name", "function")
+_FREE_AT_OPENROUTER = frozenset({"openrouter:datetime", "openrouter:apply_patch"})
 _HARMLESS_PLUGINS = frozenset({"response-healing", "context-compression", "moderation", "file-parser"})
 _DEEPEST = 4
 
@@ -56,10 +57,18 @@ NEVER = Uses()
 _ONCE_ASSUMED = Uses(untold=1)
 
 
+class Advice(Struct, frozen=True):
+    """Another model that may be asked, and says no more than `most_tokens` each time (None: nobody bounds it)."""
+
+    uses: Uses
+    model: str
+    most_tokens: int | None = None
+
+
 class Tools(Struct, frozen=True):
     """What a provider's tools may do: searches (each at least `search_usd`), pictures drawn, sessions of code.
 
-    `found` are runs that bring so many tokens to read each. `reads_on`: they may read what only the context window
+    `found` are runs that bring so many tokens to read each, `advice` those of other models. `reads_on`: they may read what only the context window
     bounds. `unbounded` names the tool nothing bounds the cost of, where the provider charges for tools.
     """
 
@@ -70,6 +79,7 @@ class Tools(Struct, frozen=True):
     parser_usd: Decimal = Decimal(0)
     pictures: tuple[tuple[Uses, int], ...] = ()
     found: tuple[tuple[Uses, int], ...] = ()
+    advice: tuple[Advice, ...] = ()
     reads_on: bool = False
     unbounded: str = ""
 
@@ -91,6 +101,7 @@ def read_tools(members: Mapping[str, Any]) -> Tools:
         parser_usd=sum((tools.parser_usd for tools in all_of), Decimal(0)),
         pictures=tuple(pair for tools in all_of for pair in tools.pictures),
         found=tuple(pair for tools in all_of for pair in tools.found),
+        advice=tuple(one for tools in all_of for one in tools.advice),
         reads_on=any(tools.reads_on for tools in all_of),
         unbounded=next((tools.unbounded for tools in all_of if tools.unbounded), ""),
     )
@@ -98,8 +109,13 @@ def read_tools(members: Mapping[str, Any]) -> Tools:
 
 def web_plugin(max_results: Any = None) -> Tools:
     """One search by OpenRouter's web plugin."""
+    return _searching(Uses(told=1), _plugin_usd(max_results))
+
+
+def _plugin_usd(max_results: Any) -> Decimal:
+    """A search with so many results by OpenRouter's dearest engine."""
     above_ten = max(0, max_results - 10) if isinstance(max_results, int) else 0
-    return _searching(Uses(told=1), PLUGIN_SEARCH_USD + above_ten * PLUGIN_RESULT_USD)
+    return PLUGIN_SEARCH_USD + above_ten * PLUGIN_RESULT_USD
 
 
 def _searching(uses: Uses, usd: Decimal = Decimal(0), tokens: int = TOKENS_PER_SEARCH) -> Tools:
@@ -132,8 +148,11 @@ def _own_tools(tools: Any, most: Uses, depth: int = 0) -> Iterator[Tools]:
 def _own_tool(kind: str, tool: dict[str, Any], uses: Uses) -> Tools:
     if _is_at_the_client(kind):
         return _code(tool) if "container" in str(tool.get("environment")) else Tools()
+    is_openrouters = kind.startswith("openrouter:")
     if "web_search" in kind or kind == "x_search":
-        return _searching(uses, PLUGIN_SEARCH_USD if kind.startswith("openrouter:") else Decimal(0))
+        options = tool.get("parameters")
+        most = options.get("max_results") if isinstance(options, dict) else None
+        return _searching(uses, _plugin_usd(most) if is_openrouters else Decimal(0))
     if kind == "file_search":
         return Tools(file_searches=uses, found=((uses, TOKENS_PER_FILE_SEARCH),))
     if kind.startswith("code_"):
@@ -145,7 +164,11 @@ def _own_tool(kind: str, tool: dict[str, Any], uses: Uses) -> Tools:
         return Tools(found=((uses, tokens),)) if isinstance(tokens, int) and tokens > 0 else Tools(reads_on=True)
     if kind in ("mcp", "mcp_toolset"):
         return Tools(reads_on=True)
-    if kind == "openrouter:datetime" or ("model" not in tool and any(name in tool for name in _LIKE_A_FUNCTION)):
+    if kind.startswith("advisor_") and isinstance(model := tool.get("model"), str):
+        most = tool.get("max_tokens")
+        return Tools(advice=(Advice(uses, model, most if isinstance(most, int) and most > 0 else None),))
+    is_function = not is_openrouters and "model" not in tool and any(name in tool for name in _LIKE_A_FUNCTION)
+    if kind in _FREE_AT_OPENROUTER or is_function:
         return Tools()
     return Tools(unbounded=kind[:64])
 
