@@ -79,7 +79,7 @@ class Connection(RequestHandler):
         self._keepalive_handle = self._loop.call_later(HEAD_SECONDS, self._process_keepalive)
         self.is_last = manager.ending
         if not manager.has_room():
-            transport.write(error_bytes(_TOO_MANY))
+            transport.write(error_bytes(_TOO_MANY, manager.next_id()))
             self.force_close()
 
     def begin(self, client: Client | None) -> None:
@@ -257,4 +257,4 @@ class Connection(RequestHandler):
         """Answer what never became a call: a broken head. Nothing of it is repeated or logged."""
         if request.writer.output_size > 0:
             raise ConnectionError("a reply is under way already")
-        return head_refused(fault_of(exc), self._begun)
+        return head_refused(fault_of(exc), self._begun, cast("Server", self._manager).next_id())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from http import HTTPStatus
 
 from aiohttp.web_response import Response
@@ -10,7 +11,7 @@ from multidict import CIMultiDict
 
 from proxy.errors import ProxyError
 from proxy.wire.endpoints import speaks_anthropic
-from proxy.wire.headers import Headers
+from proxy.wire.headers import Headers, lines_of
 from proxy.wire.reader import error_body
 
 SERVER_NAME = ("Server", "tollkeeper")
@@ -29,25 +30,30 @@ def error_reply(error: ProxyError, own: Headers, *, anthropic: bool = False) -> 
     return headers, error_body(error, dict(own).get("x-request-id"), anthropic=anthropic)
 
 
-def error_response(error: ProxyError, *, anthropic: bool = False) -> Response:
+def error_response(error: ProxyError, own: Sequence[tuple[str, str]] = (), *, anthropic: bool = False) -> Response:
     """The same for what is no call: the admin port, and heads that cannot be read."""
-    headers, body = error_reply(error, [], anthropic=anthropic)
+    headers, body = error_reply(error, [*own], anthropic=anthropic)
     return Response(status=error.status, headers=CIMultiDict(headers), body=body)
 
 
-def head_refused(error: ProxyError, beginning: bytes) -> Response:
-    """The last reply of a connection whose head cannot be read; what it was to reach is told by how it begins."""
+def head_refused(error: ProxyError, beginning: bytes, request_id: str | None) -> Response:
+    """The last reply of a connection whose head cannot be read; what it was to reach is told by how it begins. The data port's
+    has an id."""
     target = beginning.partition(b"\r\n")[0].split(b" ")[1:2]
     is_told = bool(target) and speaks_anthropic(target[0].decode("latin-1"), has_version=False)
-    response = error_response(error, anthropic=is_told)
+    response = error_response(error, ids(request_id) if request_id else (), anthropic=is_told)
     response.headers["Connection"] = "close"
     response.force_close()
     return response
 
 
-def error_bytes(error: ProxyError) -> bytes:
+def error_bytes(error: ProxyError, request_id: str | None) -> bytes:
     """The same as bytes, for a connection that is closed before it has asked for anything."""
-    body = error_body(error, None, anthropic=False)
-    retry = f"retry-after: {max(1, math.ceil(error.retry_after or 0))}"
-    head = f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\nContent-Type: application/json\r\n{retry}\r\n"
-    return f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
+    headers, body = error_reply(error, ids(request_id) if request_id else [], anthropic=False)
+    lines = lines_of([*headers, ("Content-Length", str(len(body))), ("Connection", "close")])
+    return f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n".encode() + lines + b"\r\n" + body
+
+
+def ids(request_id: str) -> Headers:
+    """Ours, by both names, where there is none of a provider."""
+    return [("x-request-id", request_id), ("x-tollkeeper-request-id", request_id)]

@@ -52,6 +52,9 @@ class Line(Protocol):
     ahead: Ahead
     outbox: Outbox
 
+    def next_id(self) -> str:
+        """The id of a request, which no other has."""
+
     def known(self, digest: bytes, body_bytes: int) -> Any:
         """Who sends the head of this digest, credential and all, if a request of theirs with so much of a body may be
         answered; else None."""

@@ -78,6 +78,10 @@ class Server(web_server.Server):
             self.close_idle(IDLE_SECONDS)
         return False
 
+    def next_id(self) -> str | None:
+        """The id of what is answered without becoming a call; None where calls have none."""
+        return None if self.line is None else self.line.next_id()
+
     def end(self) -> None:
         """Every connection has one more reply at most."""
         self.ending = True

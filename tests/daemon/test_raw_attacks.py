@@ -77,6 +77,7 @@ def test_a_broken_head_is_refused_and_nothing_is_echoed(daemon: Daemon, upstream
     if raw or name not in ("TLS", "HTTP/2", "rubbish", "no version"):
         assert head.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 ")), raw
         assert b"application/json" in head
+        assert head.count(b"request-id: req_") == 2
         assert set(json.loads(body)["error"]) == {"message", "type", "param", "code"}
     assert CLIENT_KEY.encode() not in raw
     assert b"X-A" not in raw
@@ -120,6 +121,7 @@ def assert_refused(raw: bytes, status: int, code: str, *, large: bool) -> None:
     head, _, body = raw.partition(b"\r\n\r\n")
     assert head.startswith((b"HTTP/1.1 %d " % status, b"HTTP/1.0 %d " % status)), raw[:200]
     assert json.loads(body)["error"]["code"] == code
+    assert head.count(b"request-id: req_") == 2
     assert b"X-A" not in raw
     assert b"aaaa" not in raw
 

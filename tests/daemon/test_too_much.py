@@ -172,7 +172,8 @@ def test_connections_beyond_the_descriptors_are_turned_away(start_daemon: StartD
     upstream.expect(json_reply(chat_reply()), again=True)
     with ExitStack() as stack:
         idle = [stack.enter_context(daemon.connect()) for _ in range(200)]
-        assert b'"overloaded"' in idle[-1].read_to_end()
+        refused = idle[-1].read_to_end()
+        assert b'"overloaded"' in refused and b"x-tollkeeper-request-id: req_" in refused
         assert daemon.metric("tollkeeper_build_info") == 1, "the admin port still answers"
     assert _soon(lambda: ask(daemon, "b").status == 200), "when they have gone there is room again"
 
