@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 import msgspec
 from msgspec import Raw, Struct
 
+from proxy.web.reading import in_words
+
 MOST_LINES = 50_000
 MOST_PROBLEMS = 100
 LONGEST_ID = 512
@@ -106,7 +108,7 @@ def _read(number: int, text: bytes, url: str, longest: int) -> str | Problem:
     try:
         written = msgspec.json.decode(text, type=_Written)
     except msgspec.ValidationError as error:
-        return Problem("invalid_request", f"Line {number}: {error}.", number)
+        return Problem("invalid_request", f"Line {number}: {in_words(error, _Written)}.", number)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return Problem("invalid_json_line", f"Line {number} is no JSON object.", number)
     if not 0 < len(written.custom_id) <= LONGEST_ID:

@@ -309,14 +309,44 @@ BAD = [
 
 
 def test_a_body_that_does_not_fit_is_told_in_words(refusing: Daemon) -> None:
-    for path, body, sentence in (
-        ("/keys", {"name": "bob", "models": "openai/*"}, "'models' must be a list."),
-        ("/keys", {"name": "bob", "lossy": "warm"}, "'lossy' must be allow, warn or reject (did you mean warn?)."),
-        ("/budgets/key:alice:total/adjustments", {"usd": 1, "reason": "x"}, "'usd' must be text."),
-        ("/budgets/key:alice:total/adjustments", {"usd": "1"}, "'reason' is missing."),
+    for path, body, sentence, param in (
+        ("/keys", {"name": "bob", "models": "openai/*"}, "'models' must be a list.", "models"),
+        ("/keys", {"name": "bob", "models": [5]}, "each of 'models' must be text.", "models"),
+        (
+            "/keys",
+            {"name": "bob", "lossy": "warm"},
+            "'lossy' must be allow, warn or reject (did you mean warn?).",
+            "lossy",
+        ),
+        ("/keys", {"nam": "bob"}, "it has the unknown field `nam` (did you mean name?).", "nam"),
+        ("/keys", [], "it is a list.", None),
+        ("/budgets/key:alice:total/adjustments", {"usd": 1, "reason": "x"}, "'usd' must be text.", "usd"),
+        ("/budgets/key:alice:total/adjustments", {"usd": "1"}, "'reason' is missing.", "reason"),
     ):
         reply = admin(refusing, "POST", path, WITH_TOKEN, body)
         assert (reply.status, reply.error["message"]) == (400, f"The body must be a JSON object: {sentence}")
+        assert reply.error["param"] == param
+
+
+def test_a_refusal_names_the_parameter_or_member_it_is_about(refusing: Daemon) -> None:
+    for method, path, body, param in (
+        ("GET", "/usage?by=moon", None, "by"),
+        ("GET", "/usage?since=never", None, "since"),
+        ("GET", "/calls/past?limit=0", None, "limit"),
+        ("POST", "/keys", {"name": "bob", "limits": [{"requests": "a"}]}, "limits.0.requests"),
+        ("PUT", "/settings/alert_rules/odd", {"metric": "moon", "above": 1}, None),
+    ):
+        refused = admin(refusing, method, path, WITH_TOKEN, body)
+        assert (refused.status, refused.error["param"]) == (400, param), refused.body
+
+
+def test_a_body_that_is_no_json_is_told_without_a_word_of_a_library(refusing: Daemon) -> None:
+    host = f"127.0.0.1:{refusing.admin_port}"
+    for raw, words in ((b"nope", "it is no JSON from byte"), (b'{"name": "x', "it ends in the middle.")):
+        with Connection(refusing.admin_port) as connection:
+            connection.send(request_bytes("POST", "/keys", [*WITH_TOKEN], raw, host))
+            told = connection.read_reply("POST").error["message"]
+        assert words in told and "malformed" not in told
 
 
 @pytest.mark.parametrize("path", ["/routing/recommend", "/routing/simulate", "/keys", "/settings/rollback"])

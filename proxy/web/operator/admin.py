@@ -49,7 +49,7 @@ from proxy.web.operator.routing_orders import RecommendBody
 from proxy.web.operator.settings_orders import ReloadRefused
 from proxy.web.operator.stored_settings import Changed, SettingAnswer, SettingSetAnswer
 from proxy.web.operator.timestamps import read_query, usage_params
-from proxy.web.reading import in_words, refuse_twice
+from proxy.web.reading import in_words, member_of, refuse_twice
 
 log = structlog.get_logger()
 
@@ -171,7 +171,7 @@ class Admin:
         except (ConfigProblems, ReloadRefused) as error:
             raise ConfigRefused(_sentence(error)) from None
         except (Declined, KeyExists, ValueError, msgspec.ValidationError) as error:
-            raise InvalidValue(_sentence(error)) from None
+            raise InvalidValue(_sentence(error), param=member_of(str(error), route.members | params.keys())) from None
         except (TimeoutError, StoreError, OSError) as error:
             raise LedgerUnusable(_sentence(error)) from None
 
@@ -257,7 +257,8 @@ async def _given(request: BaseRequest, route: Route) -> dict[str, Any]:
         read = _BODIES.get(route.body)
         body = msgspec.json.decode(raw or b"{}", type=route.body) if read is None else read(raw)
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
-        raise InvalidValue(f"The body must be a JSON object: {in_words(error, route.body)}.") from None
+        wrong = in_words(error, route.body)
+        raise InvalidValue(f"The body must be a JSON object: {wrong}.", param=member_of(wrong)) from None
     return {**given, **msgspec.to_builtins(body)}
 
 

@@ -19,6 +19,7 @@ from proxy.web.operator.admin_auth import AdminAuth, stranger
 from proxy.web.operator.cookies import COOKIE, TLS_COOKIE, Holder
 from proxy.web.operator.oidc import Identity, LoginFailed
 from proxy.web.operator.trail import Trail
+from proxy.web.reading import in_words, member_of
 
 LOGIN_PATHS = frozenset(
     {
@@ -97,7 +98,9 @@ class Logins:
         try:
             body = msgspec.json.decode(await read_body(request, _MOST_BODY), type=LoginBody)
         except msgspec.DecodeError as error:
-            raise InvalidValue(f"The body must be a JSON object with the member token: {error}.") from None
+            wrong = in_words(error, LoginBody)
+            told = f"The body must be a JSON object with the member token: {wrong}."
+            raise InvalidValue(told, param=member_of(wrong)) from None
         holder = self._auth.holder(body.token.strip(), request)
         if holder is None:
             raise InvalidApiKey("This is no admin token, or it has ended.")

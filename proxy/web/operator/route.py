@@ -22,6 +22,12 @@ class Route(Struct, frozen=True):
     streams: bool = False
     tables: bool = False
 
+    @property
+    def members(self) -> set[str]:
+        """The names of what the query and the body may hold."""
+        body = getattr(self.body, "__struct_fields__", ())
+        return {*self.query, *body}
+
     def match(self, method: str, segments: list[str]) -> dict[str, str] | None:
         """The values of `{names}` in the path, where method and path fit."""
         own = self.path.split("/")[1:]
