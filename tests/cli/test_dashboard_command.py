@@ -43,8 +43,11 @@ def test_a_link_logs_a_browser_in_once_as_owner(tmp_path: Path) -> None:
         again = ask(daemon, "GET", link)
         assert (again.status, again.header("set-cookie")) == (401, None)
         assert "tollkeeper dashboard" in again.error["message"]
+        shown = ask(daemon, "GET", link, [("Accept", "text/html,application/xhtml+xml")])
+        assert (shown.status, shown.header("content-type")) == (401, "text/html; charset=utf-8")
+        assert b"<p>This link was used, or is too old; `tollkeeper dashboard` prints another.</p>" in shown.body
     told = desk.json("audit", "--action", "login.*")["rows"]
-    assert [row["action"] for row in told] == ["login.failed", "login.done", "login.link"]
+    assert [row["action"] for row in told] == ["login.failed", "login.failed", "login.done", "login.link"]
     secrets = (parts.query.removeprefix("token="), page, cookie.partition("=")[2])
     assert not any(secret in json.dumps(told) + daemon.output for secret in secrets)
 

@@ -40,7 +40,7 @@ from proxy.web.operator.answers import HealthAnswer, VerboseHealthAnswer
 from proxy.web.operator.bodies import EntriesBody, SettingBody
 from proxy.web.operator.control import under_way
 from proxy.web.operator.events import Happening
-from proxy.web.operator.logins import LOGIN_PATHS, Logins
+from proxy.web.operator.logins import LOGIN_PATHS, Logins, refused
 from proxy.web.operator.orders import Orders
 from proxy.web.operator.pictures import drawing_health
 from proxy.web.operator.rights import PAGES, RIGHTS, Right, right_of
@@ -84,7 +84,7 @@ class Admin:
                 return await self._answer(request)
             except ProxyError as error:
                 await self._tell_failed()
-                return error_response(error)
+                return refused(request, error)
             except ConnectionError:  # whoever asked has gone
                 raise
             except Exception:

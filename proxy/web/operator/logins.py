@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 import time
+from html import escape
 
 import msgspec
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import Response
 from msgspec import Struct
 
-from proxy.errors import InvalidApiKey, InvalidValue, UnknownEndpoint, UpstreamBadResponse
+from proxy.errors import InvalidApiKey, InvalidValue, ProxyError, UnknownEndpoint, UpstreamBadResponse
 from proxy.web.body import read_body
-from proxy.web.errors import SERVER_NAME
+from proxy.web.errors import SERVER_NAME, error_response
 from proxy.web.faults import RoleNotSufficient
 from proxy.web.operator.actor import Actor
 from proxy.web.operator.admin_auth import AdminAuth, stranger
@@ -32,6 +33,14 @@ LOGIN_PATHS = frozenset(
         ("POST", "/auth/logout"),
     }
 )
+# where a link or a provider of identity leads a browser, which shows whoever sits there what comes back
+_OF_BROWSERS = frozenset({("GET", "/auth/login"), ("GET", "/auth/callback"), ("GET", "/auth/link")})
+_REFUSED = """<!doctype html>
+<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Tollkeeper</title>
+<h1>Not logged in</h1>
+<p>{}</p>
+<p><a href="../">To the dashboard</a></p>
+"""
 _BINDER = "tollkeeper_login"
 _BINDER_SECONDS = 600
 _MOST_BODY = 2**14
@@ -182,6 +191,15 @@ class Logins:
         if self._auth.login.url is not None:
             return self._auth.login.url.startswith("https://")
         return request.headers.get("X-Forwarded-Proto", "").lower() == "https"
+
+
+def refused(request: BaseRequest, error: ProxyError) -> Response:
+    """What the admin port says to a request it refuses: to a browser that a link or a login led here, as a page."""
+    reply = error_response(error)
+    if (request.method, request.path) in _OF_BROWSERS and "text/html" in request.headers.get("Accept", ""):
+        reply.content_type, reply.charset, reply.text = "text/html", "utf-8", _REFUSED.format(escape(error.message))
+        reply.headers["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'none'"
+    return reply
 
 
 def _answer(holder: Holder, page: str | None = None) -> Response:
