@@ -6,7 +6,6 @@ Usage is read wherever it appears and the last one wins, as providers move it ab
 
 from __future__ import annotations
 
-import re
 from operator import attrgetter
 from typing import Any
 
@@ -20,7 +19,7 @@ from proxy.wire.events import Event, read_event, read_inner, read_value
 from proxy.wire.json_text import SMALL
 from proxy.wire.response import Standing
 from proxy.wire.structs import often_set
-from proxy.wire.tools import ToolRuns
+from proxy.wire.tools import ToolRuns, always_searches
 from proxy.wire.usage import Usage
 from proxy.wire.usage_plain import read_plain_reply
 from proxy.wire.usage_told import UsageTold
@@ -36,8 +35,6 @@ _besides = attrgetter(
     "x_groq", "meta", "usage_info", "timings",
 )  # fmt: skip
 _NOTHING_BESIDES = _besides(Event())
-# These search for every call, and each is charged for it (OpenAI's price list: search models).
-_ALWAYS_SEARCHES = re.compile(r"-search-(?:preview|api)(?:-|$)")
 
 
 @often_set
@@ -107,8 +104,7 @@ class Findings(Struct, eq=False):
         if told is None or usage is None:
             return None
         usage = usage if self._runs is None else self._runs.added_to(usage)
-        model = self.served_model or ""
-        if "-search-" in model and self._shape == "chat" and not usage.web_searches and _ALWAYS_SEARCHES.search(model):
+        if self._shape == "chat" and not usage.web_searches and always_searches(self.served_model or ""):
             usage = msgspec.structs.replace(usage, web_searches=1)
         cost = None if self._is_midway and not self.complete else usage.cost_usd
         is_uncounted = told.is_first_count or (usage.uncounted and not self._leaves_out_nothing(told.usage()))

@@ -3,6 +3,7 @@ that a stream calls."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -14,6 +15,12 @@ from proxy.wire.usage import Pass, Usage, read_usage, with_passes
 
 # What draws where the request names no model (OpenAI's reference of the tool).
 _DRAWS = "gpt-image-1"
+_ALWAYS_SEARCHES = re.compile(r"-search-(?:preview|api)(?:[-:@]|$)")
+
+
+def always_searches(model: str) -> bool:
+    """Whether it is one that searches for every call, and each is charged for it (OpenAI's price list: search models)."""
+    return "-search-" in model and _ALWAYS_SEARCHES.search(model) is not None
 
 
 class _Item(Struct):

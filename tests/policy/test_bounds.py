@@ -323,6 +323,13 @@ def test_a_search_without_a_price_costs_what_the_dearest_does() -> None:
     assert bound(call(plugins=[{"id": "web"}]), Price(D(0), D(0))).pusd_without_output == D("0.015") * USD
 
 
+def test_a_model_that_searches_for_every_call_is_held_for_one_search() -> None:
+    sizes, price = Sizes(searches=True), Price(D(0), D(0), web_search_usd=D("0.025"))
+    for members in ({}, {"web_search_options": {}}, {"max_tokens": 5}):
+        assert bound(call(**members), price, sizes).pusd_without_output == D("0.025") * USD
+    assert slope_of(price, sizes, BudgetRules()) is None
+
+
 @pytest.mark.parametrize(("results", "due"), [(None, "0.015"), (5, "0.015"), (25, "0.03"), ("25", "0.015")])
 def test_openrouters_searches_cost_more_where_they_bring_more(results: Any, due: str) -> None:
     tool = {"type": "openrouter:web_search", "parameters": {"max_results": results}}

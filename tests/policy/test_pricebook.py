@@ -436,3 +436,17 @@ def test_the_shipped_lists_price_what_people_call_directly() -> None:
         assert isinstance(book.price(provider, "", model), Price)
     for model in ("claude-sonnet-4-5-20250929", "claude-sonnet-4-5", "claude-3-5-haiku-20241022"):
         assert isinstance(book.price(ANTHROPIC, "", model), Price)
+
+
+@pytest.mark.parametrize(
+    ("model", "searches"),
+    [
+        ("gpt-4o-search-preview", True),
+        ("gpt-4o-mini-search-preview-2025-03-11", True),
+        ("gpt-5-search-api", True),
+        ("gpt-4o", False),
+        ("o3-deep-research", False),
+    ],
+)
+def test_which_models_search_for_every_call(model: str, searches: bool) -> None:
+    assert PriceBook(LIVE).sizes(OPENAI, model).searches is searches

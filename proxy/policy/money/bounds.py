@@ -92,7 +92,7 @@ def slope_of(price: Price, sizes: Sizes, rules: BudgetRules) -> Slope | None:
     held = price.for_holds()
     units = (held.character_usd, held.audio_second_usd, held.output_second_usd, held.page_usd)
     is_odd = held.overrides or held.makes_images or any(usd is not None for usd in units) or sizes.context_length == 0
-    if is_odd or sizes.variant in (":nitro", ":online"):
+    if is_odd or sizes.searches or sizes.variant in (":nitro", ":online"):
         return None
     read = max(usd for usd in (held.input_usd, held.cached_input_usd, held.cache_write_usd) if usd is not None)
     called = held.request_usd or _ZERO

@@ -21,6 +21,7 @@ from proxy.policy.names.facts import merged
 from proxy.policy.names.families import anthropic_claude, openrouter_claude
 from proxy.policy.names.vendors import AUTHORS, HOSTED_BY_OTHERS, author_of_vendor, vendor_of
 from proxy.policy.values import Provider, Target
+from proxy.wire.tools import always_searches
 
 # What the built-in mock charges for a model it has no price for (proxy/mock/catalogue.py).
 MOCK_PRICE = Price(Decimal("0.000001"), Decimal("0.000002"), image_output_usd=Decimal("0.00003"))
@@ -206,12 +207,12 @@ class PriceBook:
         if provider.kind == "mock" and provider.kind not in self._direct:
             return MOCK_SIZES
         found = self.facts(provider, model)
-        images = (tokens for part, tokens in _IMAGE_TOKENS if part in model)
         return Sizes(
             context_length=None if found is None else found.context_length,
             max_output=None if found is None else found.max_output,
-            image_tokens=next(images, Sizes().image_tokens),
+            image_tokens=next((tokens for part, tokens in _IMAGE_TOKENS if part in model), Sizes().image_tokens),
             variant=split_variant(model.partition(PRESET)[0])[1],
+            searches=always_searches(model),
         )
 
     def _find(self, provider: Provider, label: str, model: str) -> Price | Free | None:

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from proxy.policy.money.budgets import BudgetRules
 from proxy.policy.money.prices import Price
-from proxy.policy.money.tools import Tools, read_tools
+from proxy.policy.money.tools import NEVER, Tools, read_tools
 from proxy.policy.money.weight import Weight
 
 # What a model may read at most where nobody knows its window: the widest that are usual.
@@ -28,15 +28,18 @@ _SURCHARGES = {"service_tier": Decimal("2.5"), "speed": Decimal(6), "inference_g
 _ZERO = Decimal(0)
 _ONE = Decimal(1)
 _ONLINE = read_tools({"plugins": [{"id": "web"}]})
+_SEARCHING = read_tools({"web_search_options": {}})
 
 
 class Sizes(Struct, frozen=True):
-    """The limits of a model in tokens, None unknown; `variant` is what its name ends in (":online")."""
+    """The limits of a model in tokens, None unknown; `variant` is what its name ends in (":online"). `searches`: it does for
+    every call, asked to or not."""
 
     context_length: int | None = None
     max_output: int | None = None
     image_tokens: int = IMAGE_TOKENS
     variant: str = ""
+    searches: bool = False
 
 
 class Case(Struct, frozen=True):
@@ -79,8 +82,10 @@ class Case(Struct, frozen=True):
         return min(self.output_tokens(), max(1, window - -(-max(0, self.weight.text_tokens) * 2 // 7)))
 
     def tools(self) -> tuple[Tools, ...]:
-        """The tools that may run: those of the request, and the search that the model's variant is."""
+        """The tools that may run: those of the request, and the search that the model's variant is, or the model itself."""
         own = self.weight.requested.tools
+        if self.sizes.searches and own.searches == NEVER:
+            return (own, _SEARCHING)
         return (own, _ONLINE) if self.sizes.variant == ":online" else (own,)
 
     def input_tokens(self) -> int:
