@@ -107,7 +107,7 @@ def handed_object(job: Job) -> dict[str, Any]:
 
 def call_object(job: Job, answered: Answered | None = None) -> dict[str, Any]:
     """A job that is one call, with its result where it has one."""
-    state = _CALL_STATES.get(job.status, "failed" if job.failed else job.status)
+    state = _CALL_STATES.get(job.status, "failed" if job.failed and job.status == "completed" else job.status)
     if state == "running" and "in_progress" not in job.times:
         state = "queued"
     result = None if answered is None or answered.code else _result(answered)
