@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, cast
 
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.http import HttpRequestParser, RawRequestMessage
+from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import StreamResponse
 
@@ -91,6 +92,7 @@ class Connection(RequestHandler):
         """The call is over; what arrives next is a new head. The library, which has it now, writes past us."""
         self.go()
         self._in_call, self.client = False, None
+        self._read_on()
         if not self._messages:
             self._begun = b""
         self._idle_since = self._loop.time()
@@ -191,8 +193,10 @@ class Connection(RequestHandler):
         """Let the HTTP library read it, which answers past us what is no request, and has ten seconds to be one otherwise."""
         self.go()
         if self._task_handler is None and not (self._close or self._force_close):
+            self._parser = self._patient_parser()
             self._task_handler = self._loop.create_task(self.start())
         super().data_received(data)
+        self._read_on()
         if self._in_call:
             return
         if self._head_timer is not None:
@@ -200,6 +204,22 @@ class Connection(RequestHandler):
         else:
             self._begun, self._named = data[:_LONGEST_BEGINNING], 0
             self._head_timer = self._loop.call_later(HEAD_SECONDS, self._too_slow)
+
+    def _patient_parser(self) -> HttpRequestParser:
+        """One that stops behind each request: the library's own loses those it has read when a bad one follows in the same bytes."""
+        return HttpRequestParser(
+            self, self._loop, self._read_bufsize, max_line_size=self.max_line_size, max_field_size=self.max_field_size,
+            max_headers=self.max_headers, payload_exception=RequestPayloadError, auto_decompress=False, max_msg_queue_size=1,
+        )  # fmt: skip
+
+    def _read_on(self) -> None:
+        """Have the requests read that stand behind the first."""
+        messages, count = self._messages, -1
+        while count != len(messages) and not (self._reading_paused or self._buffer_paused):
+            count = len(messages)
+            if messages and not isinstance(messages[-1][0], RawRequestMessage):  # nothing can be read behind a bad one
+                return
+            super().data_received(b"")
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Tell the call under way that its client has gone."""

@@ -188,3 +188,44 @@ def test_a_connection_that_is_refused_can_no_longer_be_used(daemon: Daemon) -> N
         with pytest.raises((Ended, ConnectionError)):
             connection.send(daemon.request("GET", "/v1/models"))
             connection.read_reply("GET")
+
+
+GOOD_GET = b"GET /v1/models HTTP/1.1\r\n" + KEYED + b"\r\n"
+TWO_HOSTS = GOOD_GET.replace(b"\r\n", b"\r\nHost: localhost\r\n", 1)
+NO_HOST = b"GET /v1/models HTTP/1.1\r\n" + AUTH + b"\r\n"
+
+
+@pytest.mark.parametrize("size", [2**20, 1000, 200, 100, 7])
+@pytest.mark.parametrize("ahead", [1, 2, 40])
+def test_a_bad_request_takes_none_with_it_that_came_before_it(daemon: Daemon, size: int, ahead: int) -> None:
+    # in pieces nothing is to come behind what is refused, which would reset the connection
+    sent = GOOD_GET * ahead + (TWO_HOSTS + GOOD_GET if size == 2**20 else NO_HOST)
+    with daemon.connect() as connection:
+        for at in range(0, len(sent), size):
+            connection.send(sent[at : at + size])
+        assert [connection.read_reply("GET").status for _ in range(ahead + 1)] == [200] * ahead + [400]
+        assert connection.read_to_end() == b""
+
+
+@pytest.mark.parametrize("behind", [GOOD_GET, b"x", b"\r\n" + GOOD_GET, TWO_HOSTS])
+@pytest.mark.parametrize("calls_before", [0, 3])
+def test_the_last_request_is_answered_whatever_stands_behind_it(
+    daemon: Daemon, upstream: Upstream, behind: bytes, calls_before: int
+) -> None:
+    upstream.expect(json_reply(chat_reply()), again=True)
+    last = START + b"Connection: close\r\n" + LENGTH + b"\r\n" + BODY
+    for _ in range(calls_before):
+        with daemon.connect() as connection:
+            connection.send(last)
+            assert connection.read_reply().status == 200
+    with daemon.connect() as connection:
+        connection.send(last + behind)
+        assert connection.read_reply().status == 200
+        assert connection.read_to_end() == b""
+
+
+def test_a_request_in_another_protocol_behind_a_good_one_is_refused(daemon: Daemon) -> None:
+    with daemon.connect() as connection:
+        connection.send(GOOD_GET + GOOD_GET.replace(b"HTTP/1.1", b"RTSP/1.0") + GOOD_GET)
+        assert [connection.read_reply("GET").status for _ in range(2)] == [200, 400]
+        assert connection.read_to_end() == b""

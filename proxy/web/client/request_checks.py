@@ -17,6 +17,7 @@ from proxy.web.client.keys import peer_uid
 from proxy.web.client.parts import Parts
 from proxy.web.client.senders import Sender
 from proxy.web.connection import Connection
+from proxy.web.errors import SERVER_NAME
 from proxy.web.faults import BadRequest, UnsupportedEncoding
 from proxy.web.guard import ALLOWED_METHODS, cors_headers, refuse_what_cannot_pass
 from proxy.wire.endpoints import OWN, endpoint_for, speaks_anthropic, split_path
@@ -35,7 +36,7 @@ def let_in(parts: Parts, request: BaseRequest, client: Client, record: Record) -
     health = not prefixed and path in _HEALTH and request.method in ("GET", "HEAD")
     if health and (parts.closing is None or path != "/readyz"):
         record.endpoint = "health"
-        client.whole(200, [("Content-Type", "text/plain; charset=utf-8"), *client.own_headers()], _HEALTH[path])
+        client.whole(200, [("Content-Type", "text/plain; charset=utf-8"), SERVER_NAME], _HEALTH[path])
         return None
     if parts.closing is not None and (health or not parts.closing.serves):
         parts.closing.refused += 1
