@@ -357,6 +357,7 @@ def test_searches_in_files_are_paid_for(listed: Decimal | None, due: str) -> Non
 @pytest.mark.parametrize(
     "members",
     [
+        {"tools": [{"type": "browser_search"}]},
         {"tools": [{"type": "openrouter:fusion"}]},
         {"tools": [{"type": "openrouter:advisor", "parameters": {"model": "anthropic/claude-opus-4.8"}}]},
         {"tools": [{"type": "openrouter:subagent", "parameters": {}, "name": "helper"}]},
@@ -384,6 +385,8 @@ CODEX = [
     {"type": "bash_20250124", "name": "bash"},
     {"type": "text_editor_20250728", "name": "str_replace_based_edit_tool"},
     {"type": "memory_20250818", "name": "memory"},
+    {"type": "computer_toolset_20260801"},
+    {"type": "browser_toolset_20260801", "configs": {}},
     {"type": "tool_search_tool_regex_20251119", "name": "tool_search_tool_regex"},
     {"type": "unheard_of_20300101", "name": "f", "input_schema": {}},
     {"name": "no_type_at_all"},

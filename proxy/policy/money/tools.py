@@ -30,7 +30,7 @@ CODE_USD = Decimal("0.05")
 LARGE_CODE_USD = Decimal("2")
 
 _AT_THE_CLIENT = frozenset({"function", "custom", "namespace", "shell", "local_shell", "apply_patch"})
-_AT_THE_CLIENT_BY_VERSION = ("computer", "bash", "text_editor", "memory", "tool_search")
+_AT_THE_CLIENT_BY_VERSION = ("computer", "browser_toolset", "bash", "text_editor", "memory", "tool_search")
 _LIKE_A_FUNCTION = ("parameters", "input_schema", "name", "function")
 _FREE_AT_OPENROUTER = frozenset({"openrouter:datetime", "openrouter:apply_patch"})
 _HARMLESS_PLUGINS = frozenset({"response-healing", "context-compression", "moderation", "file-parser"})
