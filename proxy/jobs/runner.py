@@ -82,8 +82,8 @@ class Runner:
         return sum(entry.left for entry in self._open.values() if entry.rank <= rank)
 
     def expected_seconds(self, rank: int) -> float | None:
-        """How long a job of this rank will wait for a place; None where nothing tells how long a line takes."""
-        rounds = self.ahead(rank) // self.concurrent
+        """How long a job of this rank will wait for a place, whoever has it now; None where nothing tells how long a line takes."""
+        rounds = max(self.ahead(rank), self._running) // self.concurrent
         return 0.0 if not rounds else None if self._line_seconds is None else rounds * self._line_seconds
 
     def look(self) -> None:

@@ -129,6 +129,15 @@ def test_a_job_is_cancelled_waiting_or_under_way(daemon: Daemon, mock: Mock) -> 
     until = time.monotonic() + PATIENCE_SECONDS
     while asked(daemon, "GET", running)[1]["status"] != "running" or not mock.bill():
         assert time.monotonic() < until
+    headers = [
+        ("Authorization", f"Bearer {ALICE}"),
+        ("Prefer", "respond-async"),
+        ("x-tollkeeper-priority", "interactive"),
+    ]
+    first = daemon.post(CHAT, {"model": "fast", "messages": [{"role": "user", "content": "x"}]}, headers)
+    assert first.header("x-tollkeeper-queue-place") == "1", "only what is under way comes before it"
+    assert first.header("x-tollkeeper-queue-seconds") != "0.000", "its one place is taken"
+    assert asked(daemon, "DELETE", json.loads(first.body)["status_url"])[0] == 200
     assert asked(daemon, "GET", waiting)[1]["status"] == "queued"
     assert asked(daemon, "DELETE", waiting)[0] == 200
     assert ended(daemon, waiting)["status"] == "cancelled"
