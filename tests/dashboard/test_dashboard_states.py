@@ -124,3 +124,20 @@ def test_a_key_of_the_file_is_not_said_to_be_never_used(browser: Browser, daemon
     rows = [page.get_by_role("row").filter(has_text=name) for name in ("filed", "kept")]
     assert ["never" in row.inner_text() for row in rows] == [False, True]
     visit.close(expected="401")
+
+
+def test_a_chart_over_a_change_of_the_clock_has_the_hours_of_each_side(browser: Browser, daemon: Daemon) -> None:
+    visit = Visit(browser, daemon, timezone_id="Asia/Kathmandu")
+    visit.page.add_init_script(WRITTEN)
+    empty = visit.context.request.get(f"{daemon.admin_url}/analytics/usage", headers=AS_ADMIN).json()
+    hours = ["00:00:00+02", "01:00:00+02", "02:00:00+02", "02:00:00+01", "03:00:00+01", "04:00:00+01", "05:00:00+01"]
+    rows = [{**empty["total"], "at": f"2026-10-25T{hour}:00", "calls": 1} for hour in hours]
+    visit.page.route(lambda url: "/analytics/" in url, lambda route: route.fulfill(json={**empty, "rows": rows}))
+    page = visit.open("#/explore?since=today&interval=hour&metric=calls&by=none")
+    page.get_by_role("button", name="Show the figures").click()
+    page.get_by_role("cell", name="2026-10-25 05:00").wait_for()
+    drawn = page.evaluate("written")
+    drawn = drawn[drawn.index("00:00") :]
+    hours = [text for text in drawn[: drawn.index("05:00")] if text.endswith(":00")]
+    assert hours == ["00:00", "01:00", "02:00", "02:00", "03:00", "04:00"]
+    visit.close(expected="401")

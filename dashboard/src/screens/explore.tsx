@@ -74,7 +74,7 @@ function Drawn({ report, metric, by, interval, sum, calls }: Asked) {
 
 // The largest as lines of their own; the rest as one where figures add up, and else left out.
 export function pivot(rows: Figures[], metric: Metric, by: string): { times: string[]; lines: Line[]; left: number } {
-  const times = [...new Set(rows.map((row) => row.at as string))].sort();
+  const times = [...new Set(rows.map((row) => row.at as string))].sort((one, other) => Date.parse(one) - Date.parse(other)); // an hour may be there twice
   const places = new Map(times.map((at, n) => [at, n]));
   const found = new Map<string, (number | null)[]>();
   const blank = () => times.map(() => (metric.sums ? 0 : null));

@@ -12,7 +12,7 @@ export interface Line {
 interface Given {
   title: string;
   at: number[]; // epoch seconds
-  offset: number; // seconds that the clock of whoever counted is ahead of UTC: its days are no others' where the browser's clock is another one
+  offsets: number[]; // seconds that the clock of whoever counted was ahead of UTC then: its days are no others' where the browser's clock is another one
   lines: Line[];
   shown: (value: number) => string;
 }
@@ -49,7 +49,7 @@ function series(lines: Line[], moments: number): uPlot.Series[] {
   return lines.map((_, n) => ({ stroke: colour(COLOURS[n % COLOURS.length]!), dash: DASHES[n % DASHES.length]!, width: 2, points: { size: moments > 2 ? 4 : 9 } }));
 }
 
-export function Chart({ title, at, offset, lines, shown }: Given) {
+export function Chart({ title, at, offsets, lines, shown }: Given) {
   const box = useRef<HTMLDivElement>(null);
   const colours = useColours();
   useEffect(() => {
@@ -58,6 +58,7 @@ export function Chart({ title, at, offset, lines, shown }: Given) {
     const [line, text] = [colour("line"), colour("soft")];
     const axis = { stroke: text, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 }, font: "12px system-ui" };
     const first = at[0] ?? 0;
+    const offsetAt = (moment: number) => offsets[Math.max(0, at.filter((one) => one <= moment).length - 1)] ?? 0;
     const step = at.length > 1 ? Math.min(...at.slice(1).map((one, n) => one - (at[n] ?? 0))) : 86_400;
     const plot = new uPlot(
       {
@@ -65,7 +66,7 @@ export function Chart({ title, at, offset, lines, shown }: Given) {
         height: HEIGHT,
         legend: { show: false },
         cursor: { y: false },
-        tzDate: (moment) => uPlot.tzDate(new Date((moment + offset) * 1000), "Etc/UTC"),
+        tzDate: (moment) => uPlot.tzDate(new Date((moment + offsetAt(moment)) * 1000), "Etc/UTC"),
         scales: { x: { range: () => [first - step, (at.at(-1) ?? first) + step] }, y: { range: (_, __, top) => [0, 1.06 * (top || 1)] } },
         axes: [{ ...axis, values: CLOCK }, { ...axis, size: roomFor, values: (_, ticks) => ticks.map(shown) }],
         series: [{}, ...series(lines, at.length)],
@@ -79,7 +80,7 @@ export function Chart({ title, at, offset, lines, shown }: Given) {
       watch.disconnect();
       plot.destroy();
     };
-  }, [JSON.stringify([at, offset, lines]), colours]);
+  }, [JSON.stringify([at, offsets, lines]), colours]);
   const values = lines.flatMap((line) => line.values.filter((value) => value !== null));
   return (
     <>

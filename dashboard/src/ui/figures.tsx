@@ -60,7 +60,7 @@ const LENGTHS: Record<string, number> = { month: 7, day: 10 };
 export const moment = (at: string | null, interval: string): string => (at ?? "").slice(0, LENGTHS[interval] ?? 16).replace("T", " ");
 
 const seconds = (at: string): number => new Date(at).getTime() / 1000;
-const offset = (at = ""): number => (at ? seconds(`${at.slice(0, 19)}Z`) - seconds(at) : 0);
+const offset = (at: string): number => seconds(`${at.slice(0, 19)}Z`) - seconds(at);
 
 // Over time, as a chart, and on demand the same as a table.
 export function OverTime({ title, interval, times, lines, shown }: { title: string; interval: string; times: string[]; lines: Line[]; shown: Metric["shown"] }) {
@@ -72,7 +72,7 @@ export function OverTime({ title, interval, times, lines, shown }: { title: stri
   return (
     <>
       <div class="body stack">
-        <Drawn title={title} at={times.map(seconds)} offset={offset(times.at(-1))} lines={lines} shown={shown} />
+        <Drawn title={title} at={times.map(seconds)} offsets={times.map(offset)} lines={lines} shown={shown} />
         <button class="plain" aria-expanded={open} onClick={() => setOpen(!open)}>
           {open ? "Hide the figures" : "Show the figures"}
         </button>
