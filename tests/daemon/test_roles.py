@@ -186,6 +186,21 @@ def test_the_admin_token_is_owner_and_a_token_that_has_ended_is_none(daemon: Dae
     assert row["target"] == "GET /settings"
 
 
+@pytest.mark.parametrize("path", ["/events", "/live"])
+def test_what_is_told_as_it_happens_ends_with_the_token_it_was_asked_with(daemon: Daemon, path: str) -> None:
+    token, name = f"canary-of-{path[1:]}", f"/settings/admins/{path[1:]}"
+    assert ask(daemon, "PUT", name, OWNER, {"token": token, "role": "analyst"}).status == 200
+    with Connection(daemon.admin_port) as connection:
+        host = f"127.0.0.1:{daemon.admin_port}"
+        connection.send(request_bytes("GET", path, [("Authorization", f"Bearer {token}")], None, host))
+        head = connection.read_head()
+        assert head.status == 200
+        assert ask(daemon, "DELETE", name, OWNER).status == 200
+        before = daemon.chat("mock/echo", max_tokens=5).header("x-tollkeeper-request-id")
+        connection.read_body(head, "GET")  # which has an end
+        assert (before or "").encode() not in head.body
+
+
 def test_an_admin_of_a_tenant_sees_nothing_that_is_not_told_by_tenant(daemon: Daemon) -> None:
     reply = ask(daemon, "GET", "/settings", "canary-of-bound")
     assert (reply.status, reply.error["code"]) == (403, "role_not_sufficient")

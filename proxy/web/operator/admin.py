@@ -113,7 +113,7 @@ class Admin:
                 return Response(content_type="text/event-stream", headers=dict([SERVER_NAME]))
             asked = {**params, **await _given(request, route)}
             if route.streams:
-                return await _streamed(request, self._orders.tell(route.order, asked))
+                return await _streamed(request, self.auth.told(request, actor, self._orders.tell(route.order, asked)))
             wants_table = route.tables and _wants_table(request, asked.pop("format", ""))
             if actor.name != ANYBODY:
                 allow(actor, right_of(route.order, asked))  # the body may have told what it is about

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp.web_request import BaseRequest
@@ -98,6 +101,24 @@ class AdminAuth:
         if holder is None or (holder.token_sha256 and not self._is_living(holder)):
             return None
         return Actor(holder.name, actor.source, actor.reason, holder.role, holder.tenant)
+
+    async def told(self, request: BaseRequest, actor: Actor, lines: AsyncGenerator[Any]) -> AsyncGenerator[Any]:
+        """What is told piece by piece, as long as what the actor came with lasts."""
+        async with aclosing(lines):
+            async for line in lines:
+                if not self._lasts(request, actor):
+                    return
+                yield line
+
+    def _lasts(self, request: BaseRequest, actor: Actor) -> bool:
+        if actor.name == ANYBODY:
+            return self._reads_freely
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            found = self._living(_sha256(given.strip()))
+            return found is not None and (found.role, found.tenant) == (actor.role, actor.tenant)
+        holder = self.sessions.find(request.cookies, request.headers.get(PAGE_HEADER), time.monotonic())
+        return holder is not None and (not holder.token_sha256 or self._is_living(holder))
 
     def holder(self, token: str, request: BaseRequest) -> Holder | None:
         """Whose token this is; a wrong one is counted. Raises `RateLimitExceeded`."""
