@@ -197,10 +197,8 @@ class Connection(RequestHandler):
             self._task_handler = self._loop.create_task(self.start())
         super().data_received(data)
         self._read_on()
-        if self._in_call:
-            return
-        if self._head_timer is not None:
-            self._begun = (self._begun + data)[:_LONGEST_BEGINNING]
+        if self._in_call or self._head_timer is not None:
+            self._begun += data[: _LONGEST_BEGINNING - len(self._begun)]
         else:
             self._begun, self._named = data[:_LONGEST_BEGINNING], 0
             self._head_timer = self._loop.call_later(HEAD_SECONDS, self._too_slow)

@@ -224,8 +224,14 @@ def test_the_last_request_is_answered_whatever_stands_behind_it(
         assert connection.read_to_end() == b""
 
 
-def test_a_request_in_another_protocol_behind_a_good_one_is_refused(daemon: Daemon) -> None:
+@pytest.mark.parametrize("size", [2**20, 40, 1])
+def test_a_request_in_another_protocol_behind_a_good_one_is_refused(
+    daemon: Daemon, upstream: Upstream, size: int
+) -> None:
+    upstream.expect(json_reply(chat_reply()))
+    sent = START + CHUNKED + b"\r\n" + CHUNKS + GOOD_GET.replace(b"HTTP/1.1", b"RTSP/1.0")
     with daemon.connect() as connection:
-        connection.send(GOOD_GET + GOOD_GET.replace(b"HTTP/1.1", b"RTSP/1.0") + GOOD_GET)
-        assert [connection.read_reply("GET").status for _ in range(2)] == [200, 400]
+        for at in range(0, len(sent), size):
+            connection.send(sent[at : at + size])
+        assert [connection.read_reply().status for _ in range(2)] == [200, 400]
         assert connection.read_to_end() == b""
