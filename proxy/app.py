@@ -208,7 +208,7 @@ class Daemon:
         parts = None if self._api is None else self._api.parts
         if parts is None:
             return False
-        is_offered = name in self.settings.aliases or name in parts.models.names
+        is_offered = name in self.settings.aliases or name in parts.models.names or parts.names.is_written(name)
         return is_offered or parts.names.is_listed(name) or parts.exchange.admission.prices.is_listed(name)
 
     @property

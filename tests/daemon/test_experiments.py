@@ -98,6 +98,12 @@ def test_an_arm_that_refuses_its_calls_is_not_the_cheaper_one(tmp_path: Path) ->
         while time.monotonic() < deadline and not refusing.get("errors"):
             refusing = admin(daemon, "GET", "/experiments/newer").json["arms"][1]
         assert refusing["errors"] == refusing["calls"] > 0 and refusing["metric"]["samples"] == 0
+        # in no list, but written in the configuration
+        counted = [
+            line for line in admin(daemon, "GET", "/metrics").body.decode().splitlines() if "requests_total{" in line
+        ]
+        told = {line.partition('model="')[2].partition('"')[0] for line in counted}
+        assert told == {"mock/echo", "mock/error?status=400"}
 
 
 def orders_and_switches(daemon: Daemon) -> None:

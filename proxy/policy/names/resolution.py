@@ -53,6 +53,7 @@ class Names:
         "_remembered",
         "_settings",
         "_switches",
+        "_written",
     )
 
     def __init__(self, settings: Settings, catalogue: Catalogue, listed: Mapping[str, frozenset[str]]) -> None:
@@ -63,6 +64,7 @@ class Names:
         self._places = Places(settings, catalogue, listed)
         self._remembered: dict[str | None | tuple[str, str | None], Resolution] = {}
         self._offered: tuple[str, ...] = ()
+        self._written: frozenset[str] | None = None
         self._switches = Switches(settings.model_switches.values())
         wanted = settings.experiments.values() if settings.features.is_on("experiments") else ()
         self._experiments = {experiment.model: experiment.name for experiment in wanted}
@@ -128,6 +130,16 @@ class Names:
     def is_listed(self, label: str) -> bool:
         """Whether `label` is what a model that a direct provider lists is called in a plan."""
         return label in self._places.labels
+
+    def is_written(self, label: str) -> bool:
+        """Whether `label` is what a target that the configuration writes down is called in a plan, be it in a list or not."""
+        if self._written is None:
+            settings = self._settings
+            arms = [target for experiment in settings.experiments.values() for target in experiment.targets]
+            ways = [name for alias in settings.aliases.values() for name in (alias.target, *alias.fallbacks)]
+            plans = [found.plan for name in dict.fromkeys((*arms, *ways)) if (found := self.behind(name)) is not None]
+            self._written = frozenset(plan.label for plan in plans)
+        return label in self._written
 
     def served_by(self, provider: str) -> frozenset[str]:
         """What a direct provider lists; nothing where it has not answered."""
