@@ -67,6 +67,7 @@ class Telemetry:
         self._turn = threading.Lock()
         self._leftovers = Leftovers()
         self._kinds = Kinds()
+        self._counted: set[str] = set()
         self.finished: deque[Ended] = deque()
         self.settled: deque[Booked] = deque()
         self._judged: deque[str] = deque()
@@ -146,8 +147,11 @@ class Telemetry:
         )
 
     def _is_key(self, name: str) -> bool:
-        """Whether a key of this name is in force, or it stands for open mode, or for a judge."""
+        """Whether a key of this name is in force, or was as calls of it were counted, or it stands for open mode, or for a judge."""
         if name in self._books.keys.names or name == "open":
+            self._counted.add(name)
+            return True
+        if name in self._counted:
             return True
         return name.startswith(judge_scope("")) and name.removeprefix(judge_scope("")) in self._settings.aliases
 
