@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, aclosing
 from datetime import UTC
 from functools import partial
+from typing import Any
 
 import msgspec
 import structlog
@@ -19,7 +20,7 @@ from proxy.alerts.sources import SOURCES
 from proxy.exchange.bookkeeping import Bookkeeping
 from proxy.observe.metrics import Metrics
 from proxy.policy.alerting.rules import EXACT_SECONDS, AlertRule, measured
-from proxy.policy.alerting.standing import Change, Standing, judge_all
+from proxy.policy.alerting.standing import Change, Notice, Standing, judge_all
 from proxy.policy.values import Settings
 from proxy.stores.alert_states import drop_rules, keep_states, kept_states
 from proxy.stores.analytics import AnalyticsQuestion
@@ -36,7 +37,7 @@ LOOK_SECONDS = 1.0
 MOST_WATCHED = 1000  # by one rule: there is no end to what some names may be
 _FLUSH_SECONDS = 5.0
 
-Measuring = Callable[[AlertRule], Awaitable[Found]]
+Keeping = Callable[[sqlite3.Connection], object]
 
 
 class Rules:
@@ -50,16 +51,19 @@ class Rules:
         self._alerts, self._books = alerts, books
         self._looked: dict[str, float] = {}
         self._dropped = set[str]()
+        self._over: list[tuple[AlertRule, str]] = []  # of rules that are no more as they were: what fired
         self._is_open = False
         self._task: asyncio.Task[None] | None = None
         self.take_on(rules)
 
     def take_on(self, rules: Mapping[str, AlertRule]) -> None:
-        """From now on these; one that is another than before begins anew."""
+        """From now on these; one that is another than before begins anew, and who was told that it fires is told that it does
+        no more."""
         before, self.rules = self.rules, dict(rules)
-        for name in before:
-            if before[name] != rules.get(name):
+        for name, rule in before.items():
+            if rule != rules.get(name):
                 self._dropped.add(name)
+                self._over += [(rule, subject) for subject, one in self.standings.get(name, {}).items() if one.is_told]
                 for known in (self.values, self.standings, self._looked):
                     known.pop(name, None)
         if self.rules and self._task is None:
@@ -87,6 +91,7 @@ class Rules:
         """See to all that are due."""
         now = time.monotonic()
         due = [rule for rule in self.rules.values() if rule.enabled and self._is_due(rule, now)]
+        self._tell_over()
         if not due:
             return
         await self._open()
@@ -114,6 +119,12 @@ class Rules:
         if self._dropped:
             dropped, self._dropped = self._dropped, set()
             await asyncio.wrap_future(do(partial(drop_rules, rules=dropped)))
+
+    def _tell_over(self) -> None:
+        """Those who wait for the end of what no rule watches any more; where it stood is forgotten with that."""
+        over, self._over = self._over, []
+        for rule, subject in over:
+            self._tell(rule, "resolved", notice_data(rule, subject, None), partial(drop_rules, rules={rule.name}))
 
     async def measure(self, rule: AlertRule) -> Found:
         """What it is about, now."""
@@ -144,8 +155,11 @@ class Rules:
             await asyncio.wrap_future(self._books.writer.do(keep))
         for number, one in enumerate(told):
             data = notice_data(rule, one.subject, one.value, why.get(one.subject))
-            log.warning("alert_rule", state=one.notice, **data)
-            self._alerts.tell(f"alert.{one.notice}", [data], _nothing if number else keep, to=rule.to)
+            self._tell(rule, one.notice, data, _nothing if number else keep)
+
+    def _tell(self, rule: AlertRule, notice: Notice | None, data: dict[str, Any], keep: Keeping) -> None:
+        log.warning("alert_rule", state=notice, **data)
+        self._alerts.tell(f"alert.{notice}", [data], keep, to=rule.to)
 
     async def try_out(self, rule: AlertRule, value: float | None) -> list[Sent]:
         """Send those it goes to a test, once, and say what became of it."""

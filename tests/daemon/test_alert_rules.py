@@ -162,6 +162,11 @@ def stored_rules(daemon: Daemon, receiver: Receiver) -> None:
     assert admin(daemon, "PUT", "/alerts/rules/busy", failing).status == 409, "it stands in the file"
     assert admin(daemon, "DELETE", "/settings/alert_rules/failing").status == 200
     assert admin(daemon, "GET", "/alerts/rules/failing").status == 404
+    assert admin(daemon, "PUT", "/alerts/rules/end", {**standing["end"][0], "above": 10**9}).status == 200
+    assert admin(daemon, "DELETE", "/settings/alert_rules/odd").status == 200
+    for name in ("end", "odd"):
+        line = told(daemon, "resolved", name)
+        assert (line["subject"], line["value"]) == (standing[name][1], None), "who was told waits for the end"
 
 
 def tried(daemon: Daemon, mails: MailServer) -> None:
