@@ -92,13 +92,9 @@ class AdminAuth:
 
     def known(self, request: BaseRequest) -> Actor | None:
         """Whose token or login this is; None where none is given, or a wrong one. Raises `RateLimitExceeded`."""
-        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        actor = stranger(request)
-        if scheme.lower() == "bearer":
-            holder = self.holder(given.strip(), request)
-        else:
-            holder = self.sessions.find(request.cookies, request.headers.get(PAGE_HEADER), time.monotonic())
-        if holder is None or (holder.token_sha256 and not self._is_living(holder)):
+        actor, token = stranger(request), _bearer(request)
+        holder = self._logged_in(request) if token is None else self.holder(token, request)
+        if holder is None:
             return None
         return Actor(holder.name, actor.source, actor.reason, holder.role, holder.tenant)
 
@@ -113,12 +109,15 @@ class AdminAuth:
     def _lasts(self, request: BaseRequest, actor: Actor) -> bool:
         if actor.name == ANYBODY:
             return self._reads_freely
-        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() == "bearer":
-            found = self._living(_sha256(given.strip()))
-            return found is not None and (found.role, found.tenant) == (actor.role, actor.tenant)
+        if (token := _bearer(request)) is None:
+            return self._logged_in(request) is not None
+        found = self._living(_sha256(token))
+        return found is not None and (found.role, found.tenant) == (actor.role, actor.tenant)
+
+    def _logged_in(self, request: BaseRequest) -> Holder | None:
+        """Whose login this is, as long as the token lasts that it was made with."""
         holder = self.sessions.find(request.cookies, request.headers.get(PAGE_HEADER), time.monotonic())
-        return holder is not None and (not holder.token_sha256 or self._is_living(holder))
+        return None if holder is None or (holder.token_sha256 and not self._is_living(holder)) else holder
 
     def holder(self, token: str, request: BaseRequest) -> Holder | None:
         """Whose token this is; a wrong one is counted. Raises `RateLimitExceeded`."""
@@ -187,6 +186,12 @@ def _also_at(listen: Listen, url: str | None) -> Listen:
     parts = urlsplit(url)
     origin = f"{parts.scheme}://{parts.netloc}"
     return replace(listen, hosts=(*listen.hosts, parts.hostname or ""), origins=(*listen.origins, origin))
+
+
+def _bearer(request: BaseRequest) -> str | None:
+    """The token of its own that a request brings."""
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    return given.strip() if scheme.lower() == "bearer" else None
 
 
 def _sha256(token: str) -> bytes:
