@@ -10,10 +10,11 @@ from typing import Literal
 from msgspec import Raw, Struct
 
 from proxy.mock.asked import Asked, must_call, scripted_tool, wanted_schema, wanted_tool
-from proxy.mock.behaviours import OWN_OPTIONS, Behaviour
+from proxy.mock.behaviours import Behaviour
 from proxy.mock.catalogue import Price
 from proxy.mock.example import example
 from proxy.mock.pictures import picture
+from proxy.mock.strict.facts import is_behaviour
 
 Finish = Literal["stop", "length", "tool_calls"]
 
@@ -147,8 +148,7 @@ def _tool_call(asked: Asked, behaviour: Behaviour) -> tuple[str, object] | None:
 def _keeps_shape(asked: Asked, behaviour: Behaviour) -> bool:
     """Whether the answer is of the JSON Schema that the request brings: `mock/json` does, and so does a real model, unless an
     object was laid in its mouth or only the length of its words was ordered."""
-    name = asked.model.removeprefix("mock/").partition("?")[0]
-    is_real = name not in OWN_OPTIONS and behaviour.tokens is None
+    is_real = not is_behaviour(asked.model) and behaviour.tokens is None
     return behaviour.name == "json" or (is_real and not asked.prompt.lstrip().startswith("{"))
 
 
