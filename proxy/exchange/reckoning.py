@@ -154,6 +154,7 @@ def _ending(held: Held, outcome: Reply | Failure) -> Ending:
         status=outcome.judged_status,
         failed=findings is not None and has_failed(findings, draws=draws),
         complete=outcome.complete,
+        told_all=findings is not None and findings.has_told_all,
         streamed=held.hold.stream if came is None else came,
         countable=findings is not None and findings.countable,
         binary=findings is not None and not findings.events,

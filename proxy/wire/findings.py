@@ -43,7 +43,8 @@ class Findings(Struct, eq=False):
 
     `events` counts events with data. `error` is the reply's own error object (or text) once seen. `has_output`: a choice
     or content was there. `usage_only` describes the last event that was read: it carried usage, no choices and no error. `terminal`:
-    the event that ends a stream was there. `served_by` is the provider OpenRouter names. `counted_output`: output tokens
+    the event that ends a stream was there. `has_told_all`: the usage came when every answer had finished, so that it is the
+    last, whether the stream goes on to its end or not. `served_by` is the provider OpenRouter names. `counted_output`: output tokens
     that streamed past, estimated; `countable`: it streamed in a way that can be counted.
     """
 
@@ -55,6 +56,7 @@ class Findings(Struct, eq=False):
     _open: frozenset[int] = _NONE
     _finished: frozenset[int] = _NONE
     _is_midway: bool = False  # the usage read last counts on: it came with a piece of the answer
+    has_told_all: bool = False
     _tier: Any = None
     _standing: Standing | None = None
     terminal: bool = False
@@ -198,7 +200,10 @@ class Findings(Struct, eq=False):
             self._see_usage(event, is_usual=True, failed=False)
 
     def _see_usage(self, event: Event, *, is_usual: bool, failed: bool) -> None:
-        if self._usage_told().see(event, is_usual=is_usual):
+        is_told = self._usage_told().see(event, is_usual=is_usual)
+        if is_told or not is_usual:
+            self.has_told_all = bool(self._finished) and not self._open
+        if is_told:
             self._is_midway = bool(self._open) and not failed and self.is_under_way(event)
             self.usage_only = not event.choices and not failed
 
@@ -250,13 +255,13 @@ class Findings(Struct, eq=False):
                 self.countable, self.has_output = True, self.has_output or is_whole or tokens > 0
                 if choice.delta and choice.delta.tool_calls:
                     self._tools().call(choice.delta.tool_calls)
-            if choice.usage is not UNSET:
-                self._usage_told().add(read_value(choice.usage))
             if choice.finish_reason:
                 self._finished = self._finished | {index} if self._finished or index else _FIRST
                 self._open = self._open and self._open - {index}
             elif index not in self._finished and index not in self._open:
                 self._open = self._open | {index} if self._open or index else _FIRST
+            if choice.usage is not UNSET:  # Moonshot's
+                self.has_told_all = self._usage_told().add(read_value(choice.usage)) and not self._open
 
     def _see_error(self, raw: Any) -> bool:
         if error := read_value(raw):
@@ -271,6 +276,8 @@ class Findings(Struct, eq=False):
         elif event.delta and kind != "message_delta":
             text = text_of(event.delta)
             self.counted_output += tokens_in(text) if text else 0
+        elif isinstance(event.delta, dict) and event.delta.get("stop_reason"):
+            self.has_told_all = not self._usage_told().is_first_count
         elif kind == "content_block_start" and b"_use" in data:
             self._tools().begins(data)
         if kind == "response.output_item.done":

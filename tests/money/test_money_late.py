@@ -7,9 +7,10 @@ from contextlib import closing
 from decimal import Decimal
 from typing import Any
 
-from harness.events import DONE, chat_chunk, chat_stream, usage_chunk
+import pytest
+from harness.events import DONE, anthropic_stream, chat_chunk, chat_stream, usage_chunk
 from harness.http import Reply
-from harness.steps import LAST_CHUNK, Script, chunk, hang, say, say_apart, stream_head, then, wait_at
+from harness.steps import LAST_CHUNK, Script, chunk, hang, reset, say, say_apart, stream_head, then, wait_at
 from money_books import books_of, eventually
 from money_calls import BOUND_KEY, COMPUTED, TOKENS, Calls, usd
 
@@ -69,6 +70,49 @@ def test_a_usage_in_the_next_read_counts(calls: Calls) -> None:
     reply = ask(calls, say_apart([*ENDED, chunk(usage_chunk(TOKENS)), LAST_CHUNK]))
     books = eventually(calls.toll, lambda books: [row.source for row in books.of(reply.request_id)] == ["computed"])
     assert usd(books.of(reply.request_id)[0]) == COMPUTED
+
+
+LONG = "word " * 100
+CUT_BEHIND_ITS_USAGE = [
+    ("direct", "chat/completions", chat_stream(usage_chunk(TOKENS), LONG).removesuffix(DONE), COMPUTED),
+    (
+        "direct",
+        "chat/completions",
+        chat_chunk(LONG) + usage_chunk(TOKENS, [{"index": 0, "delta": {}, "finish_reason": "stop"}]),
+        COMPUTED,
+    ),
+    (
+        "direct",
+        "chat/completions",
+        chat_chunk(LONG) + usage_chunk(None, [{"index": 0, "delta": {}, "finish_reason": "stop", "usage": TOKENS}]),
+        COMPUTED,
+    ),
+    ("claude", "messages", anthropic_stream(text=LONG).partition(b"event: message_stop")[0], Decimal("0.022")),
+]
+
+
+@pytest.mark.parametrize(("model", "path", "said", "due"), CUT_BEHIND_ITS_USAGE)
+def test_what_breaks_off_behind_its_usage_costs_what_that_says(
+    calls: Calls, model: str, path: str, said: bytes, due: Decimal
+) -> None:
+    body = {"model": model, "messages": [], "max_tokens": 1000, "stream": True}
+    row = calls.row(calls.post(then(say_apart([stream_head(), chunk(said)]), reset), path, body))
+    assert (row.source, usd(row)) == ("computed", due)
+
+
+COUNTS_ON = [
+    chat_chunk(LONG, usage={**TOKENS, "completion_tokens": 1}) + chat_chunk(finish="stop"),
+    chat_chunk(LONG) + usage_chunk({**TOKENS, "completion_tokens": 1}),
+    chat_chunk(LONG) + chat_chunk(finish="stop", usage={"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}),
+    chat_chunk(LONG, index=1) + usage_chunk(TOKENS, [{"index": 0, "delta": {}, "finish_reason": "stop"}]),
+]
+
+
+@pytest.mark.parametrize("said", COUNTS_ON)
+def test_what_breaks_off_behind_a_usage_that_counts_on_costs_what_was_seen(calls: Calls, said: bytes) -> None:
+    body = {"model": "direct", "messages": [], "max_tokens": 100_000, "stream": True}
+    row = calls.row(calls.post(then(say_apart([stream_head(), chunk(said)]), reset), "chat/completions", body))
+    assert row.source in ("counted", "held") and usd(row) > COMPUTED
 
 
 def test_what_fails_under_way_fails_in_the_ledger(calls: Calls) -> None:

@@ -26,7 +26,7 @@ class Ending(Struct, frozen=True):
     `status` None: no answer came. `failed`: an error inside a 200 and no output. `stops_billing`:
     closing the connection ended the bill. `binary`: the reply was no JSON. `counted_output` tokens streamed past
     where it is `countable`, which only a stream is that could be read; `input_tokens` is our estimate of the prompt.
-    `makes_speech`: text was read aloud. `pictures` came of the `copies` that were asked for. `characters` were asked to be read aloud. `hhmm` the UTC time of day, and `terms` what the reply says it was served
+    `told_all`: the usage is the last there is, whether all else came or not. `makes_speech`: text was read aloud. `pictures` came of the `copies` that were asked for. `characters` were asked to be read aloud. `hhmm` the UTC time of day, and `terms` what the reply says it was served
     at (`service_tier`: `priority`), for prices that depend on them.
     """
 
@@ -34,6 +34,7 @@ class Ending(Struct, frozen=True):
     status: int | None = None
     failed: bool = False
     complete: bool = True
+    told_all: bool = False
     streamed: bool = False
     countable: bool = False
     binary: bool = False
@@ -116,9 +117,14 @@ def settle(ending: Ending, prices: Prices, hold_pusd: int) -> Settlement:
     if usage is not None and (told := told_pusd(usage)) is not None:
         return Settlement(told, "reported", usage.doubts, usage)
     prices = prices.under(ending.terms)
-    if usage is not None and (ending.refused or ending.complete):
+    if usage is not None and (ending.refused or ending.complete or _is_last(usage, ending)):
         return _priced(ending, usage, prices, hold_pusd)
     return _estimated(ending, prices, hold_pusd)
+
+
+def _is_last(usage: Usage, ending: Ending) -> bool:
+    """Whether a reply that was cut had told all of its usage: Ollama's says nothing but zeros until the very last."""
+    return ending.told_all and (usage.output_tokens > 0 or not ending.counted_output)
 
 
 def _priced(ending: Ending, usage: Usage, prices: Prices, hold_pusd: int) -> Settlement:
