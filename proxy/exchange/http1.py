@@ -112,8 +112,6 @@ class Connection(asyncio.Protocol):
         parsing.has_news = False
         if is_chunk:
             parsing.on_body(data)
-        elif is_first and data[:7] != b"HTTP/1.":
-            parsing.begin_oddly(data)
         else:
             parsing.feed(data)
         if parsing.has_news:

@@ -17,18 +17,19 @@ MOST_HEADERS = 512
 MOST_INTERIM_REPLIES = 64
 
 _STATUSES = range(200, 600)
-_VERSIONS = ("1.0", "1.1")
+_BEGINNINGS = b"HTTP/1.1 ", b"HTTP/1.0 "
+_HEAD_END = b"\r\n\r\n"
 
 
 class Parsing:
     """Reads one reply after the other. `head_bytes`: what has come of a head; `has_news`: there is something for its reader."""
 
     __slots__ = (
+        "_begun",
         "_connection",
         "_headers",
         "_in_interim",
         "_interim",
-        "_may_be_other",
         "_parser",
         "has_news",
         "head_bytes",
@@ -38,22 +39,16 @@ class Parsing:
         self._connection = connection
         self._parser = HttpResponseParser(self)
         self._headers: list[tuple[bytes, bytes]] = []
+        self._begun = bytearray()  # from where the head begins that is not whole yet
         self._interim = self.head_bytes = 0
-        self._in_interim = self.has_news = self._may_be_other = False
-
-    def begin_oddly(self, data: bytes) -> None:
-        """Read what came first of a reply, and is not how one begins in HTTP/1, or not yet: llhttp takes other versions for it as
-        well, and RTSP and ICE."""
-        self._may_be_other = True
-        if data.startswith(b"H"):
-            self.feed(data)
-        else:
-            self._fail()
+        self._in_interim = self.has_news = False
 
     def feed(self, data: bytes) -> None:
         """Read what has come."""
         connection = self._connection
         connection.streaming = None
+        if connection.response is None:
+            self._begun += data
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade):
@@ -82,16 +77,20 @@ class Parsing:
             self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        """The head is whole. Interim replies (RFC 9110 15.2) are passed over; 101 is an answer to nothing we ask."""
+        """The head is whole. Interim replies (RFC 9110 15.2) are passed over; 101 is an answer to nothing we ask.
+
+        llhttp takes other versions for replies as well, and RTSP and ICE.
+        """
         connection = self._connection
         if connection.response is not None:
             return
-        if self._may_be_other and self._parser.get_http_version() not in _VERSIONS:
+        if not self._begun.startswith(_BEGINNINGS):
             raise NotHttp
         status = self._parser.get_status_code()
         self._in_interim = 100 <= status < 200 and status != 101
         if self._in_interim:
             self._interim += 1
+            self._begun = self._begun.partition(_HEAD_END)[2]
             if self._interim > MOST_INTERIM_REPLIES:
                 raise NotHttp
             return
@@ -101,7 +100,7 @@ class Parsing:
         if head.fields.get("transfer-encoding", "chunked").strip().lower() != "chunked":  # nobody asked for any other
             raise NotHttp
         connection.response = Response(connection, status, head)
-        self._headers = []  # of no more use, however long the stream
+        self._headers, self._begun = [], bytearray()  # of no more use, however long the stream
         if connection.method == "HEAD":
             self._end(connection.response)
 

@@ -264,6 +264,16 @@ async def test_what_is_no_reply_is_refused_and_the_connection_closed(what: str, 
     assert asked.wire.aborted
 
 
+@pytest.mark.parametrize("protocol", [b"RTSP/1.0", b"ICE/1.0", b"HTTP/2.0", b"HTTP/0.9"])
+@pytest.mark.parametrize(("method", "pieces"), [("HEAD", ()), ("POST", (b"x" * JOIN_BELOW_BYTES,)), ("POST", (b"{}",))])
+@pytest.mark.parametrize("before", [b"", b"HTTP/1.1 100 Continue\r\n\r\n"])
+async def test_a_reply_in_another_protocol_is_refused_behind_whatever_request(
+    protocol: bytes, method: str, pieces: tuple[bytes, ...], before: bytes
+) -> None:
+    with pytest.raises(NotHttp):
+        await Asked(method, pieces).whole(before + protocol + HELLO.removeprefix(b"HTTP/1.1"))
+
+
 async def test_a_fast_provider_waits_for_a_slow_reader() -> None:
     asked = Asked()
     await asked.hear(b"HTTP/1.1 200 OK\r\n\r\n", b"a" * HIGH_WATER_BYTES)
