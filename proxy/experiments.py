@@ -16,7 +16,7 @@ from proxy.alerts.budgets import Alerts
 from proxy.exchange.bookkeeping import Bookkeeping
 from proxy.exchange.trials import Step, Trials, read_kept
 from proxy.policy.experiments.sums import Moments
-from proxy.policy.experiments.values import Metric
+from proxy.policy.experiments.values import Metric, switched_on
 from proxy.policy.values import Settings
 from proxy.stores.experiments import Opinion, keep_experiments, kept_experiments, opinions
 from proxy.stores.failures import StoreError
@@ -55,7 +55,7 @@ class Experiments:
 
     async def take_on(self, settings: Settings) -> None:
         """From now on these; where the ledger does not say in time how they stood, they begin once it does."""
-        wanted = settings.experiments.values() if settings.features.is_on("experiments") else ()
+        wanted = switched_on(settings.experiments, settings.features)
         self._settings = None
         kept: dict[str, bytes] = {}
         if wanted:
@@ -65,8 +65,7 @@ class Experiments:
                 log.warning("experiments_wait", reason=str(error) or "the ledger does not answer")
                 self._settings = settings
                 return
-        read = {name: found for name, value in kept.items() if (found := read_kept(value)) is not None}
-        self._trials.take_on(wanted, read, time.time())
+        self._trials.take_on(wanted, read_kept(kept), time.time())
 
     async def _run(self) -> None:
         while True:

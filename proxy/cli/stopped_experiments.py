@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from proxy.cli.stopped_state import Params, on_ledger
 from proxy.exchange.trials import Step, Trials, read_kept
+from proxy.policy.experiments.values import switched_on
 from proxy.policy.values import Settings
 from proxy.stores.audit import append
 from proxy.stores.database import raw, reading
@@ -40,9 +41,7 @@ def trials_of(settings: Settings) -> Trials:
     if ledger.exists():
         with reading(ledger) as driver:
             kept = kept_experiments(driver)
-    read = {name: found for name, value in kept.items() if (found := read_kept(value)) is not None}
-    wanted = settings.experiments.values() if settings.features.is_on("experiments") else ()
-    trials.take_on(wanted, read, time.time())
+    trials.take_on(switched_on(settings.experiments, settings.features), read_kept(kept), time.time())
     return trials
 
 

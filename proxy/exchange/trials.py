@@ -6,6 +6,7 @@ follows from the evidence is `proxy/policy/experiments`.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterable, Mapping
 
@@ -201,12 +202,13 @@ class Trials:
             return {name: msgspec.json.encode(trial.kept()) for name, trial in self._by_name.items()}
 
 
-def read_kept(value: bytes) -> Kept | None:
-    """What was kept; None for what this version cannot read."""
-    try:
-        return msgspec.json.decode(value, type=Kept)
-    except msgspec.DecodeError:
-        return None
+def read_kept(kept: Mapping[str, bytes]) -> dict[str, Kept]:
+    """How experiments stood, by name, but for what this version cannot read."""
+    found = {}
+    for name, value in kept.items():
+        with contextlib.suppress(msgspec.DecodeError):
+            found[name] = msgspec.json.decode(value, type=Kept)
+    return found
 
 
 def seen_in(record: Record, ended: float, is_flagged: bool | None) -> Seen | None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from msgspec import Struct
+
+from proxy.policy.features import Features
 
 Unit = Literal["session", "key", "call"]
 Metric = Literal["cost", "first_token", "total", "errors", "flags", "judge", "feedback"]
@@ -81,6 +84,11 @@ class Standing(Struct, frozen=True):
     by: Literal["operator", "ramp", "guard"] = "operator"
     winner: str = ""
     reason: str = ""
+
+
+def switched_on(experiments: Mapping[str, Experiment], features: Features) -> tuple[Experiment, ...]:
+    """Those that any call may belong to."""
+    return tuple(experiments.values()) if features.is_on("experiments") else ()
 
 
 def first_standing(experiment: Experiment, now: float) -> Standing:

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from proxy.errors import InvalidValue, ModelNotFound
+from proxy.policy.experiments.values import switched_on
 from proxy.policy.names.catalogue import Catalogue, closest
 from proxy.policy.names.places import Places, Way
 from proxy.policy.names.pools import AUTO, BUILT_IN, auto_seats, auto_strategy, pool_of
@@ -66,8 +67,8 @@ class Names:
         self._offered: tuple[str, ...] = ()
         self._written: frozenset[str] | None = None
         self._switches = Switches(settings.model_switches.values())
-        wanted = settings.experiments.values() if settings.features.is_on("experiments") else ()
-        self._experiments = {experiment.model: experiment.name for experiment in wanted}
+        trials = switched_on(settings.experiments, settings.features)
+        self._experiments = {experiment.model: experiment.name for experiment in trials}
 
     def look_up(self, model: str | None, at: str | None = None) -> Resolution:
         """Return the plan for a name, None being a call that names none; raises ModelNotFound.
