@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from proxy.errors import ModelNotFound
 from proxy.exchange.record import Record
 from proxy.policy.experiments.assigning import arm_of, is_copied
-from proxy.policy.experiments.stepping import Order, live, ordered, step
+from proxy.policy.experiments.stepping import Order, live, ordered, rewritten, step
 from proxy.policy.experiments.sums import Evidence, Moments, Seen, Tally
 from proxy.policy.experiments.values import Experiment, Metric, Shadow, Standing, first_standing, shares
 from proxy.policy.names.access import choose
@@ -28,14 +28,15 @@ Opinions = Mapping[str, Mapping[Metric, Moments]]  # by arm, as the ledger calls
 
 
 class Kept(Struct):
-    """An experiment as it is remembered between starts: `identity` is what it was about then. `begun` (UTC epoch seconds):
-    evidence counts from there."""
+    """An experiment as it is remembered between starts: `identity` is what it was about then, `written` its shares. `begun`
+    (UTC epoch seconds): evidence counts from there."""
 
     identity: str
     standing: Standing
     evidence: Evidence
     begun: float
     shadows: dict[str, Tally] = {}
+    written: tuple[float, ...] = ()
 
 
 class Trial:
@@ -46,6 +47,8 @@ class Trial:
         self.experiment = experiment
         if kept is not None and kept.identity == experiment.identity:
             self.standing, self.evidence, self.begun = kept.standing, kept.evidence, kept.begun
+            if kept.written and kept.written != experiment.written_shares:
+                self.standing = rewritten(experiment, kept.standing, kept.evidence, now)
             self.is_new = False
         else:
             self.standing, self.begun = first_standing(experiment, now), now
@@ -67,7 +70,8 @@ class Trial:
     def kept(self) -> Kept:
         """As it is to be remembered."""
         shadows = {one.target: tally for one, tally in zip(self.experiment.shadows, self.shadows, strict=True)}
-        return Kept(self.experiment.identity, self.standing, self.evidence, self.begun, shadows)
+        experiment = self.experiment
+        return Kept(experiment.identity, self.standing, self.evidence, self.begun, shadows, experiment.written_shares)
 
     def arm(self, place: int) -> str:
         """What the ledger calls an arm; shadows have the places behind the others."""

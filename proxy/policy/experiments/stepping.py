@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from proxy.policy.experiments.judging import Best, Breach, best, breach_of
 from proxy.policy.experiments.sums import Evidence
-from proxy.policy.experiments.values import Experiment, Standing, first_standing, shares
+from proxy.policy.experiments.values import By, Experiment, Standing, first_standing, shares
 
 Order = Literal["ramp", "hold", "rollback", "finish"]
 
@@ -55,6 +55,17 @@ def _calls_since(standing: Standing, evidence: Evidence) -> list[int]:
 
 def _told(standing: Standing, evidence: Evidence, now: float) -> Standing:
     return replace(standing, since=now, calls=tuple(tally.calls for tally in evidence.whole))
+
+
+def rewritten(experiment: Experiment, standing: Standing, evidence: Evidence, now: float) -> Standing:
+    """Where one that goes on stands once its shares are written otherwise: a ramp goes on from the last of its percents
+    that had been reached."""
+    if standing.state not in ("running", "held"):
+        return standing
+    written = experiment.written_shares
+    share = max((one for one in written if one <= standing.share), default=written[0])
+    by: By = standing.by if standing.state == "held" else "operator"
+    return _told(replace(standing, share=share, by=by, reason="as its shares are written now"), evidence, now)
 
 
 def next_share(experiment: Experiment, standing: Standing) -> float | None:

@@ -15,6 +15,7 @@ METRICS: tuple[Metric, ...] = ("cost", "first_token", "total", "errors", "flags"
 MORE_IS_BETTER: frozenset[Metric] = frozenset(("judge", "feedback"))
 PARTS: frozenset[Metric] = frozenset(("errors", "flags"))  # of calls, 0 to 1
 State = Literal["running", "held", "rolled_back", "finished"]
+By = Literal["operator", "ramp", "guard"]
 HUNDRED = 100.0
 
 
@@ -63,6 +64,11 @@ class Experiment(Struct, frozen=True):
         return sum(arm.share for arm in self.arms[1:])
 
     @property
+    def written_shares(self) -> tuple[float, ...]:
+        """Those that all arms but the first are to have together, one after the other."""
+        return self.ramp or (self.newcomers_share,)
+
+    @property
     def targets(self) -> list[str]:
         """Of all arms, and behind them of all shadows."""
         return [arm.target for arm in self.arms] + [shadow.target for shadow in self.shadows]
@@ -81,7 +87,7 @@ class Standing(Struct, frozen=True):
     share: float = 0.0
     since: float = 0.0
     calls: tuple[int, ...] = ()
-    by: Literal["operator", "ramp", "guard"] = "operator"
+    by: By = "operator"
     winner: str = ""
     reason: str = ""
 
@@ -93,8 +99,7 @@ def switched_on(experiments: Mapping[str, Experiment], features: Features) -> tu
 
 def first_standing(experiment: Experiment, now: float) -> Standing:
     """Where it begins."""
-    share = experiment.ramp[0] if experiment.ramp else experiment.newcomers_share
-    return Standing("running", share, now, (0,) * len(experiment.arms))
+    return Standing("running", experiment.written_shares[0], now, (0,) * len(experiment.arms))
 
 
 def shares(experiment: Experiment, standing: Standing) -> tuple[float, ...]:
