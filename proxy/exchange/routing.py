@@ -24,7 +24,7 @@ from proxy.policy.names.pools import AUTO
 from proxy.policy.names.resolution import Names, model_not_found
 from proxy.policy.retries.breaker import Breakers
 from proxy.policy.routing.board import Board, Kind, board_of, kind_of
-from proxy.policy.routing.deciding import Chance, Choice, decide, planned, refused_for_money
+from proxy.policy.routing.deciding import Chance, Choice, asks_too_much, decide, onward
 from proxy.policy.routing.health import health_of
 from proxy.policy.routing.needs import needs_of
 from proxy.policy.routing.observing import Observed
@@ -188,7 +188,7 @@ class Router:
 
     def choose(self, job: Job, books: Books) -> Job:
         """Put the plan of the decision in the place of the job's. Raises `NoHealthyUpstream` where nobody fits, and
-        `UnsupportedModel` where `auto` is asked for what is no chat."""
+        `UnsupportedModel` where nobody ever will, or `auto` is asked for what is no chat."""
         pool, record, now = job.plan.pool, job.record, time.monotonic()
         assert pool is not None
         refuse_unlike(pool, job.call)
@@ -212,11 +212,10 @@ class Router:
         record.decision = f"dec_{record.request_id.removeprefix('req_')}"
         decided = Decided(record.decision, time.time(), job.caller.name, job.call.model or "", choice, ask, health)
         self.decided.append(decided)
-        order = choice.order or refused_for_money(choice)
-        plan = planned(job.plan, order)
-        if not (order or (plan.start and job.call.ours.fallback)):
-            raise nobody(decided.in_words())
-        job.plan = plan if job.call.ours.fallback else replace(plan, targets=plan.targets[:1])
+        plan = onward(choice, job.plan, falls_back=job.call.ours.fallback)
+        if plan is None:
+            raise nobody(choice, decided.in_words())
+        job.plan = plan
         record.label = job.plan.label
         job.course = Course(self, session, job.caller.own)
         return job
@@ -288,10 +287,11 @@ class Router:
         return health_of(drawn.board, failing(caller, self._breakers_of, now), resting, known, now)
 
 
-def nobody(decision: Decision) -> NoHealthyUpstream:
+def nobody(choice: Choice, decision: Decision) -> UnsupportedModel | NoHealthyUpstream:
     """No candidate fits; the first reasons say why."""
     why = "; ".join(f"{one.model}: {one.reason}" for one in decision.dropped[:3]) or "there are none"
-    return NoHealthyUpstream(f"No candidate for this call fits: {why}. `tollkeeper route` shows all of them.")
+    message = f"No candidate for this call fits: {why}. `tollkeeper route` shows all of them."
+    return UnsupportedModel(message, param="model") if asks_too_much(choice) else NoHealthyUpstream(message)
 
 
 def _may(caller: Caller, names: Names, seat: Seat, *, rides_: bool) -> bool:

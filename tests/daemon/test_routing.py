@@ -161,6 +161,34 @@ def test_where_no_candidate_fits_the_fallbacks_of_the_name_serve(start_daemon: S
     assert (alone.status, alone.error["code"]) == (503, "no_healthy_upstream")
 
 
+PICTURE = [
+    {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}]}
+]
+
+
+def test_what_no_candidate_takes_is_the_callers_to_mend_and_a_window_the_providers_to_judge(
+    start_daemon: StartDaemon, upstream: Upstream
+) -> None:
+    both = ["openai/gpt-3.5-turbo-instruct", "openai/gpt-3.5-turbo", "local/any"]
+    daemon = start_daemon(
+        models={"text": {"candidates": both[:2]}, "any": {"candidates": both}},
+        keys={"alice": {"key": "alice-4b1d0e7a99", "privacy": {"zdr": True}}, "bob": {"key": "bob-77aa10e9d2"}},
+        catalogue={"refresh": "never"},
+    )
+    told = {"error": {"message": "too long", "code": "context_length_exceeded"}}
+    upstream.expect(json_reply(told, 400), again=True)
+    bob = [("Authorization", "Bearer bob-77aa10e9d2")]
+    reply = daemon.chat("text", bob, messages=PICTURE)
+    assert (reply.status, reply.error["code"], reply.error["param"]) == (400, "unsupported_model", "model")
+    assert reply.header("x-should-retry") == "false" and "does not take pictures" in reply.error["message"]
+    kept = daemon.chat("any", [("Authorization", "Bearer alice-4b1d0e7a99")], messages=PICTURE)
+    assert (kept.status, kept.error["code"]) == (400, "unsupported_model"), "nobody takes both"
+    assert not upstream.calls
+    long = daemon.chat("text", bob, messages=[{"role": "user", "content": "word " * 16_000}])
+    assert (long.status, long.error["code"], len(upstream.calls)) == (400, "context_length_exceeded", 1)
+    assert long.header("x-tollkeeper-model") == "openai/gpt-3.5-turbo", "the largest window"
+
+
 def test_who_fails_is_left_at_once_and_nothing_is_lost(daemon: Daemon, upstream: Upstream) -> None:
     upstream.expect(json_reply({"error": {"message": "too many"}}, 503), path="/local/", again=True)
     upstream.expect(json_reply(chat_reply()), path="/or/", again=True)

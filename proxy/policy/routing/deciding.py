@@ -106,6 +106,19 @@ def refused_for_money(choice: Choice) -> tuple[Row, ...]:
     return tuple(refused[: MOST_FALLBACKS + 1])
 
 
+def _too_small(choice: Choice) -> tuple[Row, ...]:
+    """Those that nothing speaks against but their window, the largest first: how many tokens a request has is a guess here,
+    and its provider's to say."""
+    small = [row for row, code in choice.dropped if code == -1]
+    small.sort(key=lambda row: -row.candidate.context)
+    return tuple(small[: MOST_FALLBACKS + 1])
+
+
+def asks_too_much(choice: Choice) -> bool:
+    """Whether every candidate was left out for what the request asks for: the same request finds nobody later, either."""
+    return bool(choice.dropped) and not choice.board.barred and all(code > 0 for _, code in choice.dropped)
+
+
 def _by_load(board: Board, eligible: Sequence[Row], health: Health) -> list[Row]:
     weight, busy = board.weights.load, health.busy
 
@@ -207,7 +220,19 @@ def exact_usd(candidate: Candidate, input_tokens: int, output_tokens: int, cache
     return read + output_tokens * candidate.output_usd
 
 
-def planned(plan: Plan, order: Sequence[Row]) -> Plan:
+def onward(choice: Choice, plan: Plan, *, falls_back: bool = True) -> Plan | None:
+    """Where the call goes. Where nobody is eligible: to those that only the budget speaks against, which refuses it; else to
+    what the name falls back on; else to those whose window alone seems too small. None: nowhere."""
+    order = choice.order or refused_for_money(choice)
+    found = _planned(plan, order)
+    if not (order or (found.start and falls_back)):
+        if not (order := _too_small(choice)):
+            return None
+        found = _planned(plan, order)
+    return found if falls_back else msgspec.structs.replace(found, targets=found.targets[:1])
+
+
+def _planned(plan: Plan, order: Sequence[Row]) -> Plan:
     """The targets of a choice, then what the name falls back on; called as the first one is. Without a choice it begins with
     what the name falls back on, and with nothing (`start` is 0) where that is nothing."""
     chosen = tuple(row.candidate.target for row in order)

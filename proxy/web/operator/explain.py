@@ -26,7 +26,7 @@ from proxy.policy.money.weight import weigh
 from proxy.policy.names.access import choose, named_provider, routed
 from proxy.policy.names.resolution import model_not_found
 from proxy.policy.retries.retry import Attempt, Rounds, past_budget
-from proxy.policy.routing.deciding import planned, refused_for_money
+from proxy.policy.routing.deciding import onward
 from proxy.policy.routing.values import Ask as Asked
 from proxy.policy.routing.values import Decision
 from proxy.policy.routing.words import decision_of
@@ -208,13 +208,12 @@ def _decided(admin_api: AdminApi, ask: ExplainAsk, route: _Route, caller: Caller
     asked = router.bound_by(admin_api.books, (scopes_of(caller), caller.name), strategy, asked)
     choice, health = router.rehearse(plan.pool, (caller, plan), asked)
     decision = decision_of(choice, asked, health, "")
-    order = choice.order or refused_for_money(choice)
-    onward = planned(plan, order)
-    if order or onward.start:
-        return replace(route, plan=onward if order else _from(admin_api, ask, onward, onward.start), decision=decision)
+    if (found := onward(choice, plan)) is not None:
+        found = _from(admin_api, ask, found, found.start) if found.start else found
+        return replace(route, plan=found, decision=decision)
     if not decision.dropped:
         raise model_not_found(plan.label, ())  # the caller may use none of them
-    error = nobody(decision)
+    error = nobody(choice, decision)
     return replace(route, decision=decision, refused=f"refused with {error.status} {error.code}: {error.message}")
 
 
