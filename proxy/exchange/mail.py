@@ -1,9 +1,12 @@
-"""One mail, by the server of the configuration. Blocking: it belongs into a thread."""
+"""One mail, by the server of the configuration."""
 
 from __future__ import annotations
 
+import asyncio
 import smtplib
 import ssl
+import threading
+from concurrent.futures import Future
 from email.message import EmailMessage
 from email.utils import formatdate
 
@@ -18,14 +21,39 @@ class MailRefused(Exception):
     """It was not taken; the message says why, and nothing that the server said."""
 
 
-def send_mail(to: Mailbox, message_id: str, words: Words) -> int:
-    """Send one; the status of the server that took it. Raises `MailRefused`."""
+async def mailed(to: Mailbox, message_id: str, words: Words) -> int:
+    """Send one; the status of the server that took it. Raises `MailRefused`.
+
+    In a thread of its own: a server that does not answer holds up neither the daemon's other threads nor its end.
+    """
+    sent = Future[int]()
+    sent.set_running_or_notify_cancel()  # who waits for it may leave, which ends nothing
+
+    def send() -> None:
+        refused: MailRefused | None = MailRefused("it could not be made")
+        try:
+            _send(to, message_id, words)
+            refused = None
+        except MailRefused as error:
+            refused = error
+        finally:
+            if refused is None:
+                sent.set_result(_ACCEPTED)
+            else:
+                sent.set_exception(refused)
+
+    threading.Thread(target=send, name="mail", daemon=True).start()
+    return await asyncio.wrap_future(sent)
+
+
+def _send(to: Mailbox, message_id: str, words: Words) -> None:
     smtp = to.smtp
     mail = EmailMessage()
-    mail["From"], mail["To"], mail["Subject"] = smtp.sender, to.address, f"[tollkeeper] {words.title}"
+    title = _printable(words.title).replace("\n", " ")
+    mail["From"], mail["To"], mail["Subject"] = smtp.sender, to.address, f"[tollkeeper] {title}"
     mail["Date"], mail["Message-ID"] = formatdate(), f"<{message_id}@{smtp.sender.rpartition('@')[2]}>"
     mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no answer to it, please
-    mail.set_content(words.text)
+    mail.set_content(_printable(words.text))
     try:
         with _server(smtp) as server:
             if smtp.user is not None and smtp.password is not None:
@@ -33,7 +61,11 @@ def send_mail(to: Mailbox, message_id: str, words: Words) -> int:
             server.send_message(mail)
     except (OSError, smtplib.SMTPException, ValueError) as error:
         raise MailRefused(_reason(error)) from None
-    return _ACCEPTED
+
+
+def _printable(text: str) -> str:
+    """Names that clients choose may hold what ends a header, or what servers refuse."""
+    return "".join(one if one.isprintable() or one == "\n" else " " for one in text)
 
 
 def _server(smtp: Smtp) -> smtplib.SMTP:

@@ -147,10 +147,10 @@ class Webhooks:
         if isinstance(told, Hook):
             url, said = as_form(told.form, told.url.reveal(), body)
             return await post(await self._client(), told, url, (message_id, said))
-        from proxy.exchange.mail import MailRefused, send_mail  # only where it is wanted: it costs start-up time
+        from proxy.exchange.mail import MailRefused, mailed  # only where it is wanted: it costs start-up time
 
         try:
-            return await asyncio.to_thread(send_mail, told, message_id, in_words(msgspec.json.decode(body)))
+            return await mailed(told, message_id, in_words(msgspec.json.decode(body)))
         except MailRefused as error:
             raise Undelivered(str(error)) from None
 
