@@ -145,22 +145,6 @@ class Connection(asyncio.Protocol):
         self._may_write = True
         self.news.fire()
 
-    async def ask(self, method: str, head: bytes, pieces: Pieces, due: Due | None = None) -> Response:
-        """Send a request and wait for the head of its reply. Raises `Broken`, `NotHttp`, and what `due` raises; then it is
-        closed."""
-        try:
-            if rest := self.send(method, head, pieces, due):
-                await self.upload(rest)
-            while self.response is None and self.whole is None:
-                await self.news
-            if self.whole is not None:
-                known, body = self.whole
-                self.response = Response(None, known.status, known, [body], True)
-            return self.answered()
-        except BaseException:
-            self.abort()
-            raise
-
     def send(self, method: str, head: bytes, pieces: Pieces, due: Due | None = None) -> Pieces:
         """Send a request, of which `head` is all but the length of the body and the blank line. Raises `Stale` where the
         connection was lost while we waited to.
@@ -289,3 +273,13 @@ class Connection(asyncio.Protocol):
             return
         self.response.error = error
         self.abort()
+
+
+def standing(idle: list[Connection]) -> Connection | None:
+    """Of connections that serve nobody the one used last, less those that the other side has closed."""
+    while idle:
+        connection = idle.pop()
+        if connection.stands():
+            return connection
+        connection.abort()
+    return None

@@ -16,7 +16,8 @@ from urllib.parse import unquote, urlsplit
 import aiohappyeyeballs
 from msgspec import Struct
 
-from proxy.exchange.http1 import Connection
+from proxy.dialects.contract import Due
+from proxy.exchange.http1 import Connection, standing
 from proxy.exchange.response import Broken, Response
 from proxy.exchange.stepper import Outbox
 from proxy.exchange.tls import BROKEN_OFF, client_context, why_failed
@@ -85,7 +86,7 @@ class Pool:
     async def ask(self, origin: Origin, request: Request, connect_seconds: float) -> Response:
         """Send a request and wait for the head of the reply. Raises `Unreachable`, `Broken` or `NotHttp`."""
         connection = standing(self.idle(origin)) or await self.open(origin, connect_seconds)
-        return await connection.ask(request.method, request.head, request.pieces)
+        return await ask_over(connection, request)
 
     async def open(self, origin: Origin, connect_seconds: float) -> Connection:
         """A new connection. Raises `Unreachable`."""
@@ -199,14 +200,20 @@ class Pool:
         self._sweeper = asyncio.get_running_loop().call_later(IDLE_SECONDS / 3, self._sweep)
 
 
-def standing(idle: list[Connection]) -> Connection | None:
-    """Of connections that serve nobody the one used last, less those that the other side has closed."""
-    while idle:
-        connection = idle.pop()
-        if connection.stands():
-            return connection
+async def ask_over(connection: Connection, request: Request, due: Due | None = None) -> Response:
+    """Send a request and wait for the head of its reply. Raises `Broken`, `NotHttp`, and what `due` raises; then it is closed."""
+    try:
+        if rest := connection.send(request.method, request.head, request.pieces, due):
+            await connection.upload(rest)
+        while connection.response is None and connection.whole is None:
+            await connection.news
+        if connection.whole is not None:
+            known, body = connection.whole
+            connection.response = Response(None, known.status, known, [body], True)
+        return connection.answered()
+    except BaseException:
         connection.abort()
-    return None
+        raise
 
 
 @lru_cache(maxsize=256)

@@ -19,10 +19,10 @@ from proxy.dialects import UpstreamRequest
 from proxy.dialects.contract import Due
 from proxy.errors import UpstreamBadResponse, UpstreamReset, UpstreamTimeout, UpstreamUnreachable
 from proxy.exchange.failure import Failure
-from proxy.exchange.http1 import Connection
+from proxy.exchange.http1 import Connection, standing
 from proxy.exchange.job import Job
 from proxy.exchange.off_loop import LARGE, OffLoop
-from proxy.exchange.pool import Origin, Pool, Request, Unreachable, head_of, origin_of, standing
+from proxy.exchange.pool import Origin, Pool, Request, Unreachable, head_of, origin_of
 from proxy.exchange.reply import LARGEST_WHOLE, Reply, reply_of, whole_json
 from proxy.exchange.response import Broken, NotHttp, Response, Stale, see_if_events
 from proxy.exchange.stepper import Timeout

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.exchange.http1 import JOIN_BELOW_BYTES, Connection
+from proxy.exchange.pool import Request, ask_over
 from proxy.exchange.response import HIGH_WATER_BYTES, Broken, NotHttp, Response
 from proxy.stores.failures import JournalUnwritable
 from proxy.wire.chunks import parted
@@ -71,7 +72,7 @@ class Asked:
         self.connection.heads = heads or self.connection.heads
         self.wire = Wire(self.connection, lets_write=lets_write)
         self.connection.connection_made(self.wire)
-        self.head = asyncio.ensure_future(self.connection.ask(method, b"HEAD\r\n", list(pieces)))
+        self.head = asyncio.ensure_future(ask_over(self.connection, Request(method, b"HEAD\r\n", list(pieces))))
 
     async def hear(self, *data: bytes) -> None:
         for part in data:
@@ -445,7 +446,7 @@ async def test_where_what_was_due_fails_nothing_goes_out() -> None:
             raise JournalUnwritable("ENOSPC")
 
     with pytest.raises(JournalUnwritable):
-        await connection.ask("POST", b"HEAD\r\n", [], Due())
+        await ask_over(connection, Request("POST", b"HEAD\r\n", []), Due())
     with pytest.raises(Broken):
-        await connection.ask("POST", b"HEAD\r\n", [b"{}"], Due())
+        await ask_over(connection, Request("POST", b"HEAD\r\n", [b"{}"]), Due())
     assert wire.sent == b""
