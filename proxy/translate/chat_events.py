@@ -12,7 +12,7 @@ from proxy.translate.faults import INCOMPLETE, fault_of
 from proxy.translate.logprobs import read_logprobs
 from proxy.translate.losses import Losses
 from proxy.translate.reading import StreamReader
-from proxy.translate.responses_items import read_annotation
+from proxy.translate.responses_items import read_annotations
 from proxy.translate.stops import from_chat
 from proxy.translate.tools import Known
 from proxy.translate.usage import merged, usage_elsewhere, usage_in, usage_of
@@ -138,8 +138,8 @@ class ChatEvents(StreamReader):
                     self._calls.see(call)
         self.losses.unless_empty("pictures", delta.images)
         self.losses.unless_empty("audio", delta.audio)
-        for said in delta.annotations if isinstance(delta.annotations, list) else ():
-            if citation := read_annotation(said):
+        if delta.annotations:
+            for citation in read_annotations(delta.annotations, self.losses):
                 self.writer.cite(citation)
 
     def _parts(self, content: Any) -> None:

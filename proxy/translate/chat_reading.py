@@ -43,6 +43,7 @@ _ROLES: dict[str, Role] = {
     "tool": "tool",
     "function": "tool",
 }
+_SWITCHES = {"enabled": True, "adaptive": True, "disabled": False}  # of `thinking`, which some have in chat
 IN_CONTENT = "content"  # where thoughts came, and nobody takes them back
 # Members that are read here; the rest is either called the same elsewhere or lost.
 _READ = frozenset(
@@ -186,7 +187,7 @@ def read_content(content: Any, losses: Losses) -> list[Part]:
 
 
 def _part(part: dict[str, Any], losses: Losses) -> Part | None:
-    kind, cache = part.get("type"), part.get("cache_control")
+    kind, cache = part.get("type"), part.get("cache_control") or part.get("prompt_cache_breakpoint")
     if kind == "text":
         return Text(a_text(part.get("text")), cache=cache)
     if kind == "image_url":
@@ -223,6 +224,7 @@ def _tools(body: dict[str, Any], losses: Losses) -> list[Tool]:
     tools = []
     for tool in offered:
         if isinstance(function := tool.get("function"), dict):
+            losses.of_tool(function)
             tools.append(
                 Tool(
                     name=a_text(function.get("name")),
@@ -277,11 +279,11 @@ def read_format(said: Any, losses: Losses) -> Format | None:
 
 
 def _thinking(body: dict[str, Any]) -> Thinking:
-    said = body.get("reasoning")
-    said = said if isinstance(said, dict) else {}
+    said, told = body.get("reasoning"), body.get("thinking")
+    said, told = said if isinstance(said, dict) else {}, told if isinstance(told, dict) else {}
     effort = a_text(body.get("reasoning_effort")) or a_text(said.get("effort"))
-    budget = a_count(said.get("max_tokens"))
-    on = False if effort == "none" or said.get("enabled") is False else a_flag(said.get("enabled"))
+    budget = a_count(said.get("max_tokens")) or a_count(told.get("budget_tokens"))
+    on = False if effort == "none" else _SWITCHES.get(a_text(told.get("type")), a_flag(said.get("enabled")))
     return Thinking(
         on=True if effort not in ("", "none") or budget else on,
         effort="" if effort == "none" else effort,

@@ -101,6 +101,15 @@ class Losses:
         if value not in (None, "", [], {}, ()) and not (value == 0 and field.endswith("_penalty")):
             self.add(field)
 
+    def of_tool(self, tool: dict[str, Any]) -> None:
+        """Note what is said of a client's tool beside its name, its words and its arguments."""
+        environment = tool.get("environment")
+        has_skills = isinstance(environment, dict) and bool(environment.get("skills"))
+        if has_skills or any(tool.get(name) not in (None, False, [], ["direct"]) for name in _OF_TOOLS):
+            self.add("other")
+
+
+_OF_TOOLS = ("allowed_callers", "async", "defer_loading", "input_examples", "output_schema")
 
 # A provider's own tools by the beginning of their type, at whichever provider.
 _TOOLS: tuple[tuple[str, Field], ...] = (

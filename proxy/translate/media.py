@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from typing import Any
 
 from proxy.translate.values import Media
 
@@ -31,6 +32,11 @@ def from_url(media: Media, url: str) -> Media:
     else:
         media.url = url
     return media
+
+
+def is_breakpoint(cache: Any) -> bool:
+    """Whether a mark for a prompt cache is OpenAI's; else it is Anthropic's."""
+    return isinstance(cache, dict) and "mode" in cache
 
 
 def picture_type(media: Media) -> str:

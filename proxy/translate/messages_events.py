@@ -9,7 +9,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from proxy.translate.faults import INCOMPLETE, fault_of
 from proxy.translate.losses import Losses
-from proxy.translate.messages_reading import read_citations
+from proxy.translate.messages_reading import read_citations, refusal_in
 from proxy.translate.reading import StreamReader
 from proxy.translate.stops import from_messages
 from proxy.translate.tools import Known
@@ -29,6 +29,7 @@ class Delta(Struct):
     citation: Any = None
     stop_reason: Any = None
     stop_sequence: Any = None
+    stop_details: Any = None
 
 
 class Message(Struct):
@@ -78,6 +79,8 @@ class MessagesEvents(StreamReader):
             self._usage = merged(self._usage, usage_in(event.usage))
             if event.delta.stop_reason:
                 self._ending = from_messages(event.delta.stop_reason, event.delta.stop_sequence)
+            if said := refusal_in(event.delta.stop_details):
+                self.writer.refuse(said)
         elif event.type == "message_start" and event.message is not None:
             self._usage = merged(self._usage, usage_in(event.message.usage))
             if not self.writer.begun:

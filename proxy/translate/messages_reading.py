@@ -67,6 +67,7 @@ def read_messages(body: dict[str, Any], losses: Losses) -> Request:
     output = output if isinstance(output, dict) else {}
     for name, field in _LOST.items():
         losses.unless_empty(field, body.get(name))
+    losses.unless_empty("other", output.get("task_budget"))
     return Request(
         model=a_text(body.get("model")),
         turns=turns,
@@ -119,6 +120,7 @@ def read_block(block: dict[str, Any], losses: Losses) -> Part | None:
         return unseal(data) or Reasoning(data=data, origin="anthropic")
     if kind == "tool_use":
         given = block.get("input")
+        losses.unless_empty("cache_control", cache)
         arguments = given if isinstance(given, str) else msgspec.json.encode(given or {}).decode()
         return ToolUse(a_text(block.get("id")), a_text(block.get("name")), arguments)
     if kind == "tool_result":
@@ -145,6 +147,11 @@ def read_thinking(block: dict[str, Any]) -> Reasoning | None:
     return Reasoning(text, signature, origin="anthropic") if text or signature else None
 
 
+def refusal_in(details: Any) -> str:
+    """Why the model declined, in the words that `stop_details` has for it."""
+    return a_text(details.get("explanation")) if isinstance(details, dict) else ""
+
+
 def read_citations(said: Any, losses: Losses) -> list[Citation]:
     """Citations that lead to a page; those that lead into a document of the request have no equal elsewhere."""
     found = []
@@ -159,13 +166,13 @@ def read_citations(said: Any, losses: Losses) -> list[Citation]:
 def _media(block: dict[str, Any], losses: Losses) -> Part | None:
     source = block.get("source")
     source = source if isinstance(source, dict) else {}
-    kind, cache = source.get("type"), block.get("cache_control")
+    kind, cache, context = source.get("type"), block.get("cache_control"), a_text(block.get("context"))
     losses.unless_empty("citations", block.get("citations"))
-    if kind == "text":
-        return Text(a_text(source.get("data")), cache=cache)
-    if kind == "content":
-        parts = read_content(source.get("content"), losses)
-        return Text("\n".join(part.text for part in parts if isinstance(part, Text)), cache=cache)
+    losses.unless_empty("image_detail", block.get("transformations"))
+    if kind in ("text", "content"):
+        said = a_text(source.get("data")) if kind == "text" else _words(source.get("content"), losses)
+        return Text("\n\n".join(filter(None, (a_text(block.get("title")), context, said))), cache=cache)
+    losses.unless_empty("other", context)
     return Media(
         "image" if block.get("type") == "image" else "file",
         url=a_text(source.get("url")),
@@ -177,6 +184,17 @@ def _media(block: dict[str, Any], losses: Losses) -> Part | None:
     )
 
 
+def _words(content: Any, losses: Losses) -> str:
+    """What a document of blocks says."""
+    if isinstance(content, str):
+        return content
+    parts = read_content(content, losses)
+    texts = [part for part in parts if isinstance(part, Text)]
+    losses.unless_empty("pictures", [part for part in parts if not isinstance(part, Text)])
+    losses.unless_empty("cache_control", [part for part in texts if part.cache])
+    return "\n".join(part.text for part in texts)
+
+
 def _tools(said: Any, losses: Losses) -> list[Tool]:
     tools = []
     for tool in a_list(said, "tools"):
@@ -184,6 +202,7 @@ def _tools(said: Any, losses: Losses) -> list[Tool]:
         if tool.get("type") not in (None, "custom"):
             losses.add(tool_field(tool.get("type")))
             continue
+        losses.of_tool(tool)
         tools.append(
             Tool(
                 name=a_text(tool.get("name")),

@@ -25,6 +25,7 @@ class MessagesStream(StreamWriter):
         self._open = ""
         self._more = b""
         self._tool: int | None = None
+        self._has_refused = False
         self._later: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
 
     def begin(self, model: str) -> None:
@@ -83,7 +84,9 @@ class MessagesStream(StreamWriter):
             self._start("text", {"type": "text", "text": ""})
         self._delta(b"text", b"text", text)
 
-    refuse = text
+    def refuse(self, text: str) -> None:
+        self._has_refused = True
+        self.text(text)
 
     def more(self, text: bytes) -> bool:
         if self._open != "text":
@@ -162,7 +165,7 @@ class MessagesStream(StreamWriter):
         self._settle_thought()
         self._stop()
         self.ended = True
-        stop = settled(ending.stop, has_tools=bool(self.calls))
+        stop = settled(ending.stop, has_tools=bool(self.calls), has_refused=self._has_refused)
         delta = {"stop_reason": to_messages(stop), "stop_sequence": ending.stop_sequence or None}
         self._event({"type": "message_delta", "delta": delta, "usage": messages_usage(ending.usage)})
         self._event({"type": "message_stop"})

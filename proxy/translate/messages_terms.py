@@ -6,6 +6,7 @@ from typing import Any
 
 from proxy.translate.effort import draws_itself, is_claude, takes_one_sampler
 from proxy.translate.losses import Field, Losses
+from proxy.translate.media import is_breakpoint
 from proxy.translate.values import Request
 
 _SAMPLING: tuple[Field, ...] = ("temperature", "top_p", "top_k")
@@ -38,3 +39,6 @@ def keep_prompt(body: dict[str, Any], request: Request, losses: Losses) -> None:
         losses.add("prompt_cache_key", "changed")
     else:
         losses.unless_empty("prompt_cache_key", request.cache_key)
+    marks: list[Any] = [getattr(part, "cache", None) for part in parts]
+    if any(is_breakpoint(mark) and mark.get("ttl") for mark in marks):
+        losses.add("cache_control", "changed")

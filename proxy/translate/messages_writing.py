@@ -15,7 +15,7 @@ from proxy.translate.effort import (
     thinks,
 )
 from proxy.translate.losses import Field, Losses
-from proxy.translate.media import PDF, picture_type, text_of
+from proxy.translate.media import PDF, is_breakpoint, picture_type, text_of
 from proxy.translate.messages_terms import keep_prompt, sample
 from proxy.translate.schemas import ask_for, narrowed
 from proxy.translate.sealing import seal
@@ -45,6 +45,8 @@ def write_messages(request: Request, aim: Aim, losses: Losses) -> dict[str, Any]
     _tell_apart(turns)
     maximum = aim.maximum if request.maximum is None else request.maximum
     messages, words = _messages(turns, losses), [_text(part) for part in system if part.text.strip()]
+    if messages and messages[-1]["role"] == "assistant":
+        losses.add("prefill", "changed")
     if words and not messages:  # a system that speaks to nobody is refused
         messages, words = [{"role": "user", "content": words}], []
         losses.add("system_position", "changed")
@@ -91,7 +93,7 @@ def _note(request: Request, losses: Losses) -> None:
 def _think(body: dict[str, Any], request: Request, losses: Losses) -> None:
     """Ask for thoughts, in the way this model is asked for them."""
     thinking = request.thinking
-    output = ask_for(request.format.schema, body, losses) if request.format is not None else {}
+    output = ask_for(request.format, body, losses) if request.format is not None else {}
     if thinking.on and not thinks(body["model"]):
         losses.add("reasoning")
     elif thinking.on and is_adaptive(body["model"]):
@@ -215,7 +217,9 @@ def _text(part: Text) -> dict[str, Any]:
 
 
 def _cache(part: Text | Media | ToolResult | Tool) -> dict[str, Any]:
-    return {} if part.cache is None else {"cache_control": part.cache}
+    if part.cache is None:
+        return {}
+    return {"cache_control": {"type": "ephemeral"} if is_breakpoint(part.cache) else part.cache}
 
 
 def _media(part: Media, losses: Losses) -> dict[str, Any] | None:

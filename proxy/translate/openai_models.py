@@ -57,7 +57,7 @@ def asked_effort(request: Request, model: str, usual: tuple[str, ...], losses: L
     effort = thinking.effort or (effort_for(thinking.budget, request.maximum) if thinking.budget else "")
     effort = "none" if thinking.on is False else effort
     if not taken:
-        losses.unless_empty("reasoning", thinking.on or None)
+        losses.unless_empty("reasoning", thinking.on or thinking.effort or None)
         return ""
     if known is None and effort == "none" not in taken:
         losses.add("reasoning")  # servers disagree on how to say so, and some refuse what others read

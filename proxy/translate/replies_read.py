@@ -9,7 +9,7 @@ from proxy.translate.chat_reading import arguments_of, extra_of, read_content, r
 from proxy.translate.faults import INCOMPLETE, fault_of
 from proxy.translate.logprobs import read_logprobs
 from proxy.translate.losses import Losses
-from proxy.translate.messages_reading import read_block
+from proxy.translate.messages_reading import read_block, refusal_in
 from proxy.translate.responses_items import read_annotations, read_output
 from proxy.translate.stops import from_chat, from_messages, from_responses
 from proxy.translate.tools import Known, apart
@@ -103,6 +103,8 @@ def _chat(body: dict[str, Any], losses: Losses) -> Reply:
 def _messages(body: dict[str, Any], losses: Losses) -> Reply:
     blocks = [an_object(block, "content") for block in a_list(body.get("content"), "content")]
     parts = [part for block in blocks if (part := read_block(block, losses)) is not None]
+    if said := refusal_in(body.get("stop_details")):
+        parts.append(Refusal(said))
     return Reply(a_text(body.get("model")), parts, from_messages(body.get("stop_reason"), body.get("stop_sequence")))
 
 

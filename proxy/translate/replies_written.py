@@ -74,13 +74,14 @@ def messages_reply(reply: Reply, identity: Identity, *, shown: bool) -> dict[str
     """A message."""
     content = [block for part in reply.parts if (block := _block(part, shown=shown)) is not None]
     calls = any(block["type"] == "tool_use" for block in content)
+    refused = any(isinstance(part, Refusal) for part in reply.parts)
     return {
         "id": named_id("messages", identity),
         "type": "message",
         "role": "assistant",
         "model": reply.model,
         "content": content,
-        "stop_reason": to_messages(settled(reply.ending.stop, has_tools=calls)),
+        "stop_reason": to_messages(settled(reply.ending.stop, has_tools=calls, has_refused=refused)),
         "stop_sequence": reply.ending.stop_sequence or None,
         "usage": messages_usage(reply.ending.usage),
     }

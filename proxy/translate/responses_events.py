@@ -11,7 +11,7 @@ from proxy.translate.faults import INCOMPLETE, fault_of
 from proxy.translate.logprobs import read_logprobs
 from proxy.translate.losses import Losses
 from proxy.translate.reading import StreamReader
-from proxy.translate.responses_items import read_annotation, read_output
+from proxy.translate.responses_items import read_annotations, read_output
 from proxy.translate.stops import from_responses
 from proxy.translate.tools import Known
 from proxy.translate.usage import usage_of
@@ -84,8 +84,9 @@ class ResponsesEvents(StreamReader):
             self._whole(event.output_index, event.item)
         elif kind == "response.reasoning_summary_part.added" and event.output_index in self._told:
             self.writer.reason("\n\n", "openai")
-        elif kind == "response.output_text.annotation.added" and (citation := read_annotation(event.annotation)):
-            self.writer.cite(citation)
+        elif kind == "response.output_text.annotation.added":
+            for citation in read_annotations([event.annotation], self.losses):
+                self.writer.cite(citation)
         elif kind in ("response.completed", "response.incomplete", "response.failed"):
             self._conclude(event.response if isinstance(event.response, dict) else {})
         elif kind == "error" or event.error:

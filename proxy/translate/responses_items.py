@@ -142,17 +142,19 @@ def read_parts(content: Any, losses: Losses) -> list[Part]:
 
 
 def _part(part: dict[str, Any], losses: Losses) -> Part | None:
-    kind = part.get("type")
+    kind, cache = part.get("type"), part.get("prompt_cache_breakpoint")
     if kind in ("input_text", "output_text", "text", "summary_text"):
         citations, told = read_annotations(part.get("annotations"), losses), part.get("logprobs")
-        return Text(a_text(part.get("text")), citations, logprobs=read_logprobs(told) if told else [])
+        return Text(a_text(part.get("text")), citations, cache, read_logprobs(told) if told else [])
     if kind == "refusal":
         return Refusal(a_text(part.get("refusal")))
     if kind == "input_image":
-        media = Media("image", file_id=a_text(part.get("file_id")), detail=_detail(part))
+        media = Media("image", file_id=a_text(part.get("file_id")), detail=_detail(part), cache=cache)
         return from_url(media, a_text(part.get("image_url")))
     if kind == "input_file":
-        media = Media("file", file_id=a_text(part.get("file_id")), filename=a_text(part.get("filename")))
+        losses.unless_empty("image_detail", _detail(part))
+        named = a_text(part.get("file_id")), a_text(part.get("filename"))
+        media = Media("file", file_id=named[0], filename=named[1], cache=cache)
         return from_url(media, a_text(part.get("file_data")) or a_text(part.get("file_url")))
     if kind == "input_audio":
         audio = an_object(part.get("input_audio"), "input_audio")

@@ -61,7 +61,7 @@ def read_responses(body: dict[str, Any], losses: Losses) -> Request:
         stream=body.get("stream") is True,
         include_usage=True,
         format=read_format(text.get("format"), losses),
-        thinking=_thinking(body.get("reasoning")),
+        thinking=_thinking(body.get("reasoning"), losses),
         user=a_text(body.get("user")) or a_text(body.get("safety_identifier")),
         tier=a_text(body.get("service_tier")),
         metadata=body.get("metadata") or None,
@@ -101,11 +101,19 @@ def read_tools(said: Any, losses: Losses) -> list[Tool]:
             for one in inner:
                 one.namespace = a_text(tool.get("name"))
             tools += inner
+        elif _is_hosted(tool.get("environment")):
+            losses.add("tools.code_execution")
         elif (kind := _KINDS.get(a_text(tool.get("type")))) is not None:
+            losses.of_tool(tool)
             tools.append(_tool(tool, kind))
         else:
             losses.add(tool_field(tool.get("type")))
     return tools
+
+
+def _is_hosted(environment: Any) -> bool:
+    """Whether a shell runs in a container at the provider; nobody else has that one."""
+    return isinstance(environment, dict) and environment.get("type") in ("container_auto", "container_reference")
 
 
 def _tool(tool: dict[str, Any], kind: ToolKind) -> Tool:
@@ -138,8 +146,10 @@ def _choice(said: Any, losses: Losses) -> Choice | None:
     return None
 
 
-def _thinking(said: Any) -> Thinking:
+def _thinking(said: Any, losses: Losses) -> Thinking:
     said = said if isinstance(said, dict) else {}
+    if said.get("context") not in (None, "auto") or said.get("mode") not in (None, "standard"):
+        losses.add("reasoning", "changed")
     effort = a_text(said.get("effort"))
     on = None if not effort else effort != "none"
     return Thinking(on, effort if on else "", summary=a_text(said.get("summary")))

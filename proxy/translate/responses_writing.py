@@ -7,7 +7,7 @@ from typing import Any
 from proxy.translate.chat_writing import LONGEST_USER, split_system
 from proxy.translate.logprobs import INCLUDED
 from proxy.translate.losses import Field, Losses
-from proxy.translate.media import to_url
+from proxy.translate.media import is_breakpoint, to_url
 from proxy.translate.openai_models import USUAL_OF_RESPONSES, asked_effort, efforts_of, sampling
 from proxy.translate.responses_output import call_item
 from proxy.translate.tools import fitting_id, wire_name
@@ -139,7 +139,6 @@ def _items(turn: Turn, losses: Losses) -> list[dict[str, Any]]:
     said: list[dict[str, Any]] = []
     role = "assistant" if turn.role == "assistant" else "user"
     for part in turn.parts:
-        losses.unless_empty("cache_control", getattr(part, "cache", None))
         if isinstance(part, Text | Media | Refusal):
             said += _content(part, role, losses)
             continue
@@ -167,7 +166,16 @@ def _item(part: Part, losses: Losses) -> list[dict[str, Any]]:
     return []
 
 
+def _marked(part: Text | Media, role: str, losses: Losses) -> dict[str, Any]:
+    """The mark for a prompt cache, where it is one that Responses has and in a place that may have it."""
+    if role == "user" and is_breakpoint(part.cache):
+        return {"prompt_cache_breakpoint": part.cache}
+    losses.unless_empty("cache_control", part.cache)
+    return {}
+
+
 def _result(part: ToolResult, losses: Losses) -> dict[str, Any]:
+    losses.unless_empty("cache_control", part.cache or [inner for inner in part.parts if inner.cache])
     output: Any = "\n".join(inner.text for inner in part.parts if isinstance(inner, Text))
     if part.failed:
         losses.add("tool_result_error", "changed")
@@ -185,17 +193,17 @@ def _content(part: Text | Media | Refusal, role: str, losses: Losses) -> list[di
         return [{"type": "refusal", "refusal": part.text}]
     if isinstance(part, Text):
         kind = "output_text" if role == "assistant" else "input_text"
-        return [{"type": kind, "text": part.text}] if part.text else []
+        return [{"type": kind, "text": part.text, **_marked(part, role, losses)}] if part.text else []
     if part.kind == "audio":
         losses.add("audio")
         return []
     if part.kind == "image":
         source = {"file_id": part.file_id} if part.file_id else {"image_url": to_url(part)}
-        return [{"type": "input_image", "detail": part.detail or "auto", **source}]
+        return [{"type": "input_image", "detail": part.detail or "auto", **source, **_marked(part, role, losses)}]
     source = {"file_id": part.file_id} if part.file_id else {"file_url": part.url}
     if part.data:
         source = {"file_data": to_url(part), "filename": part.filename or "document"}
-    return [{"type": "input_file", **source}]
+    return [{"type": "input_file", **source, **_marked(part, role, losses)}]
 
 
 def _tools(tools: list[Tool], losses: Losses) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import msgspec
 
 from proxy.translate.effort import takes_schemas
 from proxy.translate.losses import Losses
+from proxy.translate.values import Format
 
 # What it refuses; a model may keep to it all the same where it is told.
 _UNTAKEN = frozenset(
@@ -23,8 +24,11 @@ _DEEPEST = 64
 _JSON_ONLY = "Reply with one JSON object and nothing else: no words around it, no code fence."
 
 
-def ask_for(schema: Any, body: dict[str, Any], losses: Losses) -> dict[str, Any]:
-    """Ask for JSON of this shape, None is any object: what stands in `output_config`; else the system is told in words."""
+def ask_for(wanted: Format, body: dict[str, Any], losses: Losses) -> dict[str, Any]:
+    """Ask for JSON of this shape: what stands in `output_config`; else the system is told in words."""
+    schema = wanted.schema
+    if wanted.description and isinstance(schema, dict):
+        schema = {"description": wanted.description, **schema}
     if _is_open(schema) or not takes_schemas(body["model"]):
         losses.add("response_format", "changed")
         body["system"] = [*body.get("system", ()), {"type": "text", "text": _in_words(schema)}]

@@ -63,10 +63,13 @@ def from_responses(status: Any, details: Any) -> Ending:
     return Ending("filter" if reason == "content_filter" else "length", native=str(reason or native))
 
 
-def settled(stop: Stop, *, has_tools: bool) -> Stop:
-    """The reason in the light of what came: some say stop where tools are called, and some call none they announced."""
+def settled(stop: Stop, *, has_tools: bool, has_refused: bool = False) -> Stop:
+    """The reason in the light of what came: some say stop where tools are called, and some call none they announced.
+    `has_refused`: where a model that declines is said to have stopped for that."""
     if has_tools:
         return "tools" if stop in ("end", "pause") else stop
+    if has_refused and stop == "end":
+        return "filter"
     return "end" if stop == "tools" else stop
 
 

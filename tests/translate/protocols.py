@@ -27,7 +27,7 @@ def translated(
     """A request as it goes out to `target`, and what was lost of it."""
     losses = Losses()
     request = read_request(source, json.dumps(body).encode(), losses)
-    written = write_request(request, Aim(target, "m", **aim), losses)
+    written = write_request(request, Aim(target, **{"model": "m", **aim}), losses)
     return json.loads(written), list(losses.sort())
 
 

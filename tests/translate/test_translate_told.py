@@ -1,0 +1,173 @@
+"""What is said of a request or a reply in a place of its own reaches the other protocol, or is told to be lost."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from protocols import bridge, events_of, lost, passed, read_stream, read_whole, stream_of, translated
+from upstreams import chunk, message
+
+from proxy.translate.values import Protocol
+
+MARK = {"mode": "explicit"}
+SHELL = {"type": "shell", "environment": {"type": "container_auto"}}
+CONTAINER = {"type": "container_reference", "container_id": "cntr_1"}
+PLAIN = {"type": "object", "properties": {}}
+DOCUMENT = {"type": "document", "title": "Toll roads", "context": "of 1790"}
+EXPLAINED = {"type": "refusal", "category": "cyber", "explanation": "That would break in."}
+
+
+def said(source: Protocol, body: dict[str, Any]) -> dict[str, Any]:
+    """A request with the least that it needs."""
+    least: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi"}]}
+    return {**({"input": "Hi"} if source == "responses" else least), **body}
+
+
+def of_user(*parts: dict[str, Any]) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": list(parts)}]}
+
+
+@pytest.mark.parametrize("target", ["chat", "messages"])
+@pytest.mark.parametrize("environment", [SHELL["environment"], CONTAINER])
+def test_a_shell_in_a_container_of_the_provider_is_no_tool_of_the_client(target: Protocol, environment: Any) -> None:
+    body, losses = translated(
+        "responses", target, said("responses", {"tools": [{**SHELL, "environment": environment}]})
+    )
+    assert "tools" not in body and lost(losses) == ["tools.code_execution"]
+
+
+@pytest.mark.parametrize("target", ["chat", "messages"])
+def test_a_local_shell_is_one_and_its_skills_are_told(target: Protocol) -> None:
+    skills = [{"name": "pdf", "description": "Reads PDFs.", "path": "/skills/pdf"}]
+    tool = {"type": "shell", "environment": {"type": "local", "skills": skills}}
+    body, losses = translated("responses", target, said("responses", {"tools": [tool]}))
+    assert len(body["tools"]) == 1 and lost(losses) == ["other"]
+
+
+@pytest.mark.parametrize("target", ["chat", "responses"])
+def test_the_title_and_context_of_a_text_are_said_with_it(target: Protocol) -> None:
+    text = {"type": "text", "media_type": "text/plain", "data": "Pay here."}
+    body, losses = translated("messages", target, said("messages", of_user({**DOCUMENT, "source": text})))
+    assert "Toll roads\\n\\nof 1790\\n\\nPay here." in json.dumps(body) and not losses
+
+
+@pytest.mark.parametrize("target", ["chat", "responses"])
+def test_a_document_may_be_words_or_blocks(target: Protocol) -> None:
+    words = {"type": "document", "source": {"type": "content", "content": "Pay here."}}
+    body, losses = translated("messages", target, said("messages", of_user(words)))
+    assert "Pay here." in json.dumps(body) and not losses
+    picture = {"type": "image", "source": {"type": "url", "url": "https://a.example/x.png"}}
+    pictured = {
+        "type": "document",
+        "source": {"type": "content", "content": [picture, {"type": "text", "text": "Pay"}]},
+    }
+    assert lost(translated("messages", target, said("messages", of_user(pictured)))[1]) == ["pictures"]
+
+
+LOST: list[tuple[Protocol, Protocol, dict[str, Any], list[str]]] = [
+    ("messages", "chat", of_user({**DOCUMENT, "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBE"}}), ["other"]),
+    ("messages", "chat", {"output_config": {"task_budget": {"type": "tokens", "total": 9000}}}, ["other"]),
+    ("messages", "chat", {"tools": [{"name": "f", "input_schema": PLAIN, "input_examples": [{}]}]}, ["other"]),
+    ("messages", "responses", {"tools": [{"name": "f", "input_schema": PLAIN, "defer_loading": True}]}, ["other"]),
+    ("messages", "chat", {"tools": [{"name": "f", "input_schema": PLAIN, "allowed_callers": ["direct"]}]}, []),
+    ("messages", "chat", {"tools": [{"name": "f", "input_schema": PLAIN, "allowed_callers": ["code_execution_20250825"]}]}, ["other"]),
+    ("responses", "chat", {"tools": [{"type": "function", "name": "f", "parameters": PLAIN, "output_schema": PLAIN}]}, ["other"]),
+    ("responses", "messages", {"reasoning": {"mode": "pro"}}, ["reasoning"]),
+    ("responses", "chat", {"reasoning": {"context": "all_turns"}}, ["reasoning"]),
+    ("responses", "chat", {"reasoning": {"context": "auto", "mode": "standard"}}, []),
+    ("chat", "responses", of_user({"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral"}}), ["cache_control"]),
+    ("chat", "messages", of_user({"type": "text", "text": "Hi", "prompt_cache_breakpoint": {**MARK, "ttl": "12h"}}), ["cache_control"]),
+    ("chat", "messages", {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "{"}]}, ["prefill"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "target", "body", "due"), LOST)
+def test_what_has_no_place_is_told(source: Protocol, target: Protocol, body: dict[str, Any], due: list[str]) -> None:
+    assert lost(translated(source, target, said(source, body))[1]) == due
+
+
+def test_an_effort_that_a_model_does_not_take_is_told() -> None:
+    for model, due in (("gpt-4o", ["reasoning"]), ("gpt-5-mini", [])):
+        asked = said("messages", {"output_config": {"effort": "low"}})
+        assert lost(translated("messages", "chat", asked, model=model)[1]) == due
+
+
+@pytest.mark.parametrize(
+    ("thinking", "due"),
+    [
+        ({"type": "enabled", "budget_tokens": 2000}, {"type": "enabled", "budget_tokens": 2000}),
+        ({"type": "disabled"}, {"type": "disabled"}),
+        ({"type": "auto"}, None),
+        (None, None),
+    ],
+)
+def test_thinking_in_chat_is_asked_for_as_anthropic_has_it(thinking: Any, due: Any) -> None:
+    asked = said("chat", {"thinking": thinking, "max_tokens": 9000})
+    assert translated("chat", "messages", asked, model="claude-sonnet-4-5")[0].get("thinking") == due
+
+
+def test_the_end_of_a_prefix_to_keep_is_marked_as_each_has_it() -> None:
+    part = {"type": "text", "text": "Hi", "prompt_cache_breakpoint": MARK}
+    body, losses = translated("chat", "messages", said("chat", of_user(part)))
+    assert body["messages"][0]["content"][0]["cache_control"] == {"type": "ephemeral"} and not losses
+    body, losses = translated("chat", "responses", said("chat", of_user(part)))
+    assert body["input"][0]["content"][0]["prompt_cache_breakpoint"] == MARK and not losses
+    asked = {"input": [{"role": "user", "content": [{**part, "type": "input_text"}]}]}
+    body, losses = translated("responses", "messages", asked)
+    assert body["messages"][0]["content"][0]["cache_control"] == {"type": "ephemeral"} and not losses
+    assert lost(translated("responses", "chat", asked)[1]) == ["cache_control"]
+
+
+def test_the_description_of_a_schema_is_said() -> None:
+    shape = {**PLAIN, "properties": {"a": {"type": "string"}}, "additionalProperties": False}
+    wanted = {"type": "json_schema", "json_schema": {"name": "toll", "description": "One toll.", "schema": shape}}
+    body, _ = translated("chat", "messages", said("chat", {"response_format": wanted}))
+    assert body["output_config"]["format"]["schema"]["description"] == "One toll."
+
+
+@pytest.mark.parametrize("target", ["chat", "responses"])
+def test_why_claude_declined_is_told(target: Protocol) -> None:
+    whole = {
+        "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [],
+        "stop_reason": "refusal", "stop_sequence": None, "stop_details": EXPLAINED,
+        "usage": {"input_tokens": 3, "output_tokens": 1},
+    }  # fmt: skip
+    reply = read_whole(target, bridge("messages", target).whole(json.dumps(whole).encode()))
+    events = [*message()[:2], {"type": "message_delta", "delta": {"stop_reason": "refusal", "stop_details": EXPLAINED}}]
+    streamed = events_of(passed(bridge("messages", target), stream_of("messages", [*events, {"type": "message_stop"}])))
+    if target == "chat":
+        assert reply["choices"][0]["message"]["refusal"] == "That would break in."
+        assert reply["choices"][0]["finish_reason"] == "content_filter"
+        assert (
+            "".join(c["delta"].get("refusal") or "" for e in streamed for c in e["choices"]) == "That would break in."
+        )
+    else:
+        part = {"type": "refusal", "refusal": "That would break in."}
+        assert reply["output"][0]["content"] == streamed[-1]["response"]["output"][0]["content"] == [part]
+        assert reply["incomplete_details"] == {"reason": "content_filter"}
+
+
+def test_a_refusal_in_words_is_why_a_message_stopped() -> None:
+    events = [chunk({"refusal": "I can"}), chunk({"refusal": "not."}), chunk({}, "stop")]
+    assert (
+        read_stream("messages", passed(bridge("chat", "messages"), stream_of("chat", events)))["stop_reason"]
+        == "refusal"
+    )
+    choice = {"index": 0, "message": {"role": "assistant", "content": None, "refusal": "No."}, "finish_reason": "stop"}
+    reply = read_whole("messages", bridge("chat", "messages").whole(json.dumps({"choices": [choice]}).encode()))
+    assert (reply["content"][0]["text"], reply["stop_reason"]) == ("No.", "refusal")
+
+
+def test_citations_of_files_are_told_to_be_lost_in_streams_as_well() -> None:
+    cited = {"type": "file_citation", "file_id": "file-1", "filename": "a.pdf", "index": 3}
+    one = bridge("responses", "chat")
+    passed(one, stream_of("responses", [{"type": "response.output_text.annotation.added", "annotation": cited}]))
+    assert lost(one.losses) == ["citations"]
+    one = bridge("chat", "messages")
+    passed(
+        one,
+        stream_of("chat", [chunk({"content": "a", "annotations": [{"type": "file", "file": {}}]}), chunk({}, "stop")]),
+    )
+    assert lost(one.losses) == ["citations"]
