@@ -105,10 +105,10 @@ def is_anothers(state_dir: Path) -> bool:
     """Whether work on these files is another user's: root would leave files there that their owner cannot read."""
     try:
         owner = state_dir.stat().st_uid
-    except FileNotFoundError:
-        return False
     except PermissionError:
         return True
+    except OSError:  # it is not there, or no place for one: whoever opens it says which
+        return False
     me = os.geteuid()
     return owner != me and (me == 0 or not os.access(state_dir, os.R_OK | os.W_OK | os.X_OK))
 
@@ -131,8 +131,8 @@ def refuse_to_serve(folder: str, file: Path | None) -> None:
     if is_anothers(state_dir):
         refused = not_yours(state_dir, file)
         raise click.ClickException(f"{refused.message}, or name a `state_dir:` of your own")
-    above = next(path for path in state_dir.absolute().parents if path.exists())
-    if not state_dir.exists() and not os.access(above, os.W_OK | os.X_OK):
+    above = next(path for path in state_dir.absolute().parents if os.path.exists(path))
+    if above.is_dir() and not os.path.exists(state_dir) and not os.access(above, os.W_OK | os.X_OK):
         me, owner = user_name(os.geteuid()), user_name(_owner(above))
         make = shlex.join(["sudo", "install", "-d", "-m", "700", "-o", me, str(state_dir)])
         raise click.ClickException(

@@ -121,12 +121,22 @@ def _origin(value: str) -> str:
 def _socket(value: str) -> str:
     if not value or len(value.encode()) > _LONGEST_SOCKET_PATH:
         raise ValueError(f"must be the path of a socket, at most {_LONGEST_SOCKET_PATH} bytes long")
-    return value
+    return _readable_path(value, "a socket")
 
 
 def _path(value: str) -> str:
-    if not value or not value.isprintable():
-        raise ValueError("must be the path of a file")
+    return _readable_path(value, "a file")
+
+
+def _directory(value: str) -> str:
+    return _readable_path(value, "a directory")
+
+
+def _readable_path(value: str, what: str) -> str:
+    if not value.strip() or not value.isprintable():
+        raise ValueError(f"must be the path of {what}")
+    if value.startswith("~") and not value.startswith("~/"):
+        raise ValueError("must not begin with ~, but as ~/ for your own home; write the whole path")
     return value
 
 
@@ -275,6 +285,7 @@ Host = Annotated[str, AfterValidator(_host)]
 Origin = Annotated[str, AfterValidator(_origin)]
 SocketPath = Annotated[str, AfterValidator(_socket)]
 FilePath = Annotated[str, AfterValidator(_path)]
+DirectoryPath = Annotated[str, AfterValidator(_directory)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 ProxyUrl = Annotated[str, AfterValidator(_proxy)]
 Headers = Annotated[dict[str, str], AfterValidator(_headers)]

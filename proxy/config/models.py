@@ -14,6 +14,7 @@ from proxy.config.fields import (
     BindAddress,
     Count,
     Credential,
+    DirectoryPath,
     FilePath,
     Flag,
     Headers,
@@ -221,7 +222,9 @@ class Config(Section):
 
     listen: ListenSection = Field(default=ListenSection(), description="Where the data API answers.")
     admin: AdminSection = Field(default=AdminSection(), description="Where metrics, health and the usage API answer.")
-    state_dir: FilePath | None = Field(default=None, description="Directory of journal, ledger.db and control.sock.")
+    state_dir: DirectoryPath | None = Field(
+        default=None, description="Directory of journal, ledger.db and control.sock."
+    )
     master_key_file: FilePath | None = Field(default=None, description="A file of the keys that seal stored secrets.")
     providers: dict[Name, ProviderSection] = Field(default={}, description="Upstreams; none: from the environment.")
     routes: list[RouteSection] = Field(default=[], description="Which provider serves which models; first match wins.")

@@ -43,7 +43,8 @@ class StateUnusable(StoreError):
     def __init__(self, state_dir: object, error: OSError) -> None:
         """Name what it refuses, and why."""
         where = f"{error.filename}: " if error.filename not in (None, str(state_dir)) else ""
-        super().__init__(f"the state directory {state_dir} cannot be used: {where}{error.strerror or error}")
+        why = "Not a directory" if isinstance(error, FileExistsError) else error.strerror or error
+        super().__init__(f"the state directory {state_dir} cannot be used: {where}{why}")
 
 
 class UnsafeState(StoreError):

@@ -157,7 +157,7 @@ def _look(ledger: Path, master_key_file: Path, env: Mapping[str, str]) -> Stored
     masters = read_master_keys(master_key_file, env)
     try:
         return Stored(masters, *_read(ledger))
-    except (StoreError, PermissionError):  # calls go on without a ledger; to another user it tells nothing
+    except (StoreError, OSError):  # calls go on without a ledger; to another user it tells nothing
         return Stored(masters, [], [], is_read=False)
 
 

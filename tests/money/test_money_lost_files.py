@@ -15,6 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from harness.commands import typed
 from harness.daemon import REPOSITORY, Daemon
 from harness.http import Connection, request_bytes
 from harness.mock import Mock
@@ -142,6 +143,28 @@ def test_a_folder_in_the_place_of_a_file_is_named(tmp_path: Path, name: str) -> 
     ended = started(tmp_path)
     assert ended.returncode == 1
     assert f"the state directory {state} cannot be used: {state / name}: Is a directory\n" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        ("file", "Not a directory"),
+        ("file/state", "Not a directory"),
+        ("loop/state", "Too many levels of symbolic links"),
+        ("x" * 300, "File name too long"),
+    ],
+)
+def test_what_can_be_no_state_directory_is_refused_in_a_sentence(tmp_path: Path, state: str, reason: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "config.yaml").write_text(f"state_dir: {state}\nproviders: {{mock: {{}}}}\n")
+    ended = started(tmp_path)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == f"tollkeeper: the state directory {tmp_path / state} cannot be used: {reason}\n"
+    for command in (["usage"], ["doctor"], ["keys", "list"]):
+        done = typed(tmp_path, *command, "--config", str(tmp_path / "config.yaml"))
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
 
 
 def test_a_control_socket_that_cannot_be_removed_does_not_spoil_the_end(tmp_path: Path) -> None:
