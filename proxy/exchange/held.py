@@ -149,7 +149,7 @@ class Held(Struct, eq=False):
         if journal.turn:
             journal.flush()
         error = journal.refused.pop(self.hold.id, None) if journal.refused else None
-        if error is not None and not self.terms.is_free:
+        if error is not None and (self.hold.amount_pusd or not self.terms.is_bounded):
             raise error
         self.is_written = error is None
 

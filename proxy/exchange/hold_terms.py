@@ -50,7 +50,6 @@ class HoldTerms(Struct, eq=False):
     caller: Caller
     requested: Requested
     price: Price | None
-    is_free: bool
     is_bounded: bool
     may_run_on: bool
     pusd: int
@@ -99,7 +98,6 @@ def terms_for(
     marks = record.marks.session, ",".join(record.marks.tags), job.caller.tenant
     terms = HoldTerms(
         accounting, prices, route, job.caller, requested, price,
-        is_free=quote.is_free,
         is_bounded=bound is not None,
         may_run_on=call.endpoint.name == "responses",
         pusd=0 if bound is None else bound.pusd,

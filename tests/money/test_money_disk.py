@@ -29,12 +29,15 @@ Breaks = Callable[[], Callable[[], None]]  # breaks something, and gives back wh
 
 
 def config(mock: Mock, **members: Any) -> dict[str, Any]:
-    providers = {"openrouter": mock.provider(), "free": mock.provider("openai", free=True)}
+    providers = {
+        "openrouter": mock.provider(), "zero": mock.provider("openai"), "free": mock.provider("openai", free=True)
+    }  # fmt: skip
+    nothing = {"target": "zero/echo", "price": {"input": 0, "output": 0}}
     return toll_config(
         mock,
         {"budgets": [{"usd": 50, "per": "total"}]},
         providers=providers,
-        models={"quick": priced(QUICK, 10), "long": priced(LONG, 300)},
+        models={"quick": priced(QUICK, 10), "long": priced(LONG, 300), "nothing": nothing},
         **members,
     )
 
@@ -119,7 +122,7 @@ def live_through(daemon: Daemon, mock: Mock, breaks: Breaks, took: list[float]) 
         assert (refused.status, refused.error["code"]) == (503, "ledger_unavailable")
         assert refused.header("retry-after")
         assert ready(daemon) == 503
-        assert daemon.chat("free/echo").status == 200
+        assert daemon.chat("free/echo").status == daemon.chat("nothing").status == 200
         stream.read_body(head)
         assert head.complete
         assert head.body.endswith(b"data: [DONE]\n\n")
