@@ -39,7 +39,7 @@ from proxy.policy.tenants import Accounts
 from proxy.policy.values import Settings
 from proxy.reconciling import begin_reconciling
 from proxy.shutdown import Shutdown
-from proxy.stores.failures import StateUnusable, StoreError
+from proxy.stores.failures import LedgerUnavailable, StateUnusable, StoreError
 from proxy.stores.keyset import KeySet
 from proxy.stores.safe import Safe
 from proxy.stores.sealing import Sealer
@@ -161,7 +161,7 @@ class Daemon:
         """Take on another configuration; say in words what changed. Calls under way are not touched. `is_stored`: by an
         order that writes itself down.
 
-        Raises `ReloadRefused`; then everything is as it was.
+        Raises `ReloadRefused`, or a `StoreError` where the stored keys cannot be read; then everything is as it was.
         """
         running, books = self._running, self._books
         if running is None or books is None or running.api.parts.closing is not None:
@@ -172,8 +172,8 @@ class Daemon:
             await running.state.reload(complete, None if is_stored else lines)
         except Declined as error:
             raise ReloadRefused(str(error)) from None
-        except (TimeoutError, StoreError):
-            raise ReloadRefused("the keys in the ledger cannot be read now; nothing was changed") from None
+        except TimeoutError:
+            raise LedgerUnavailable("it does not answer") from None
         running.listings.settings = complete
         swap(running.api.parts, complete, running.listings, running.upstream)
         running.telemetry.reloaded(complete)

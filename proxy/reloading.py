@@ -14,6 +14,7 @@ from proxy.config.problems import ConfigProblems
 from proxy.config.stored import Entry, Layers
 from proxy.observe.notify import Notifier
 from proxy.policy.values import Settings
+from proxy.stores.failures import StoreError
 from proxy.stores.vault import Vault
 from proxy.web.operator.actor import ACTOR, Actor
 from proxy.web.operator.settings_orders import ReloadRefused
@@ -23,6 +24,8 @@ log = structlog.get_logger()
 
 ResultT = TypeVar("ResultT")
 
+_REFUSALS = (ConfigProblems, ReloadRefused, StoreError)
+
 
 class Reloadable(Protocol):
     """A running daemon, as far as a reload is concerned."""
@@ -30,7 +33,7 @@ class Reloadable(Protocol):
     settings: Settings
 
     async def reload(self, settings: Settings, *, is_stored: bool = False) -> list[str]:
-        """Take on other settings; say what changed. Raises `ReloadRefused`."""
+        """Take on other settings; say what changed. Raises `ReloadRefused` or `StoreError`."""
 
     def reload_refused(self) -> None:
         """A configuration could not be read; everything stays as it is."""
@@ -58,8 +61,8 @@ class Reloader:
         self._turn = asyncio.Lock()
 
     async def __call__(self, is_meant: bool = False) -> list[str]:
-        """Read the file again; what changed, a line each. Raises `ConfigProblems` or `ReloadRefused`, told in the log
-        as well.
+        """Read the file again; what changed, a line each. Raises `ConfigProblems`, `ReloadRefused` or `StoreError`, told in
+        the log as well.
 
         `is_meant`: every provider or budget may be dropped. A file somebody is writing is waited for.
         """
@@ -72,7 +75,7 @@ class Reloader:
                 if not is_meant and (lost := lost_sections(self._daemon.settings, settings)):
                     raise ReloadRefused(lost)
                 changes = await self._daemon.reload(settings)
-            except (ConfigProblems, ReloadRefused) as problems:
+            except _REFUSALS as problems:
                 self._daemon.reload_refused()
                 log.error("reload_refused", problems=str(problems))
                 raise
@@ -87,14 +90,14 @@ class Reloader:
         ACTOR.set(Actor(source="SIGHUP or --watch"))
         try:
             await self()
-        except (ConfigProblems, ReloadRefused):
+        except _REFUSALS:
             return  # the log has it
 
     async def change(self, plan: Callable[[Layers, Vault], Edit]) -> list[str]:
         """Take on what `plan` makes of the stored settings, and keep it; what changed, a line each.
 
         In force before it is kept, and taken back where it cannot be: what was answered is kept. Raises what `plan`
-        raises, `ConfigProblems`, `ReloadRefused`, and what keeping raises.
+        raises, `ConfigProblems`, `ReloadRefused`, `StoreError`, and what keeping raises.
         """
         async with self._turn:
             if not self.vault.is_read:

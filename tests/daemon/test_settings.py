@@ -6,13 +6,15 @@ import base64
 import json
 import os
 import signal
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from harness.commands import typed
 from harness.daemon import REPOSITORY, Daemon
 from harness.events import chat_reply
 from harness.http import Connection, Headers, Reply, request_bytes
@@ -254,3 +256,27 @@ def test_every_path_and_section_of_settings_is_told() -> None:
     assert {route.order for route in ROUTES if route.path.startswith("/settings")} == {
         "settings", "settings_of", "setting", "put_setting", "delete_setting", "settings_history", "rollback_setting",
     }  # fmt: skip
+
+
+def test_a_ledger_that_somebody_has_locked_is_told_as_that_and_nothing_is_changed(
+    daemon: Daemon, upstream: Upstream
+) -> None:
+    upstream.expect(json_reply(chat_reply()), again=True)
+    config = daemon.folder / "config.yaml"
+    with closing(sqlite3.connect(daemon.folder / "state" / "ledger.db", isolation_level=None)) as ledger:
+        ledger.execute("BEGIN IMMEDIATE")
+        told = [
+            ask(daemon, "PUT", "/settings/models/mine", "local/any"),
+            ask(daemon, "POST", "/reload"),
+            ask(daemon, "POST", "/keys", {"name": "ann"}),
+        ]
+        assert [(reply.status, reply.error["code"]) for reply in told] == [(503, "ledger_unusable")] * 3
+        assert "The ledger cannot be used now: " in told[0].error["message"]
+        done = typed(daemon.folder, "settings", "set", "models.mine", "local/any", "--config", str(config))
+        assert (done.returncode, done.stderr) == (1, "Error: the ledger cannot be used now: database is locked\n")
+        os.kill(daemon.pid, signal.SIGHUP)
+        assert "the ledger" in daemon.wait_for_log(lambda line: line["event"] == "reload_refused")["problems"]
+        assert (daemon.chat("local/any").status, daemon.chat("mine").status) == (200, 404)
+        ledger.execute("COMMIT")
+    assert ask(daemon, "PUT", "/settings/models/mine", "local/any").json["version"] == 1
+    assert daemon.chat("mine").status == 200
