@@ -9,6 +9,7 @@ from proxy.exchange.kept_lists import kept_catalogue, kept_ids
 from proxy.policy.names.catalogue import Catalogue
 from proxy.policy.names.resolution import Names
 from proxy.policy.names.vendors import vendor_of
+from proxy.policy.use_cases.values import UseCase
 from proxy.policy.values import Settings
 
 
@@ -32,15 +33,28 @@ def loose_names(settings: Settings) -> Iterator[str]:
 
 def _named(settings: Settings) -> Iterator[tuple[str, str]]:
     for alias, entry in settings.aliases.items():
-        steps = (entry.target, *(one.target for one in entry.candidates[1:]), *entry.fallbacks)
+        steps = (entry.target, *(one.target for one in entry.candidates[1:]), *entry.fallbacks, *_besides(entry.use))
         yield from ((f"models.{alias}", name) for name in dict.fromkeys(steps) if name != alias)
+    for experiment in settings.experiments.values():
+        yield from ((f"experiments.{experiment.name}", name) for name in (experiment.model, *experiment.targets))
     if settings.default_model is not None:
         yield "default_model", settings.default_model
+    for tenant in settings.tenants.values():
+        if tenant.default_model is not None:
+            yield f"tenants.{tenant.name}.default_model", tenant.default_model
+
+
+def _besides(use: UseCase | None) -> list[str]:
+    """Who else is asked: from a part of the budget on, and about replies."""
+    if use is None:
+        return []
+    judge = None if use.watch is None else use.watch.judge
+    return [name for _, name in use.at] + ([] if judge is None else [judge.model])
 
 
 def _patterns(settings: Settings) -> Iterator[tuple[str, str]]:
-    for caller in settings.callers:
-        yield from ((f"keys.{caller.name}.models", pattern) for pattern in caller.models)
+    for owners, section in ((settings.callers, "keys"), (settings.tenants.values(), "tenants")):
+        yield from ((f"{section}.{one.name}.models", pattern) for one in owners for pattern in one.models)
     for budget in settings.money.budgets:
         if budget.only is not None and budget.only.model is not None:
             yield f"the budget {budget.id}", budget.only.model

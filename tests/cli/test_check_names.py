@@ -12,6 +12,7 @@ TWO = "providers: {openai: {api_key: k}, anthropic: {api_key: k}}\n"
 OWN = (
     "providers: {openrouter: {api_key: k}, own: {kind: openai, base_url: 'http://127.0.0.1:1/v1'}}\nstate_dir: state\n"
 )
+ARMS = "arms: [{target: gpt-4.1, share: 50}, {target: gpt-4o, share: 50}]"
 NOWHERE = "names no model that a provider is known to serve"
 
 
@@ -22,6 +23,16 @@ NOWHERE = "names no model that a provider is known to serve"
         (TWO + "models: {x: {target: gpt-4o, fallbacks: [gtp-4o, claude-sonnet-4-5]}}", [f"models.x {NOWHERE}"]),
         (TWO + "models: {x: {candidates: [gpt-4o, gtp-4o], strategy: balanced}}", [f"models.x {NOWHERE}"]),
         (TWO + "default_model: nope", [f"default_model {NOWHERE}"]),
+        (TWO + "models: {x: {target: gpt-4o, at: {80%: gtp-4o}}}", [f"models.x {NOWHERE}"]),
+        (TWO + "models: {x: {target: gpt-4o, quality: {judge: {model: gtp-4o, rubric: r}}}}", [f"models.x {NOWHERE}"]),
+        (TWO + f"experiments: {{e: {{model: gtp-4o, {ARMS}}}}}", [f"experiments.e {NOWHERE}"]),
+        (TWO + f"experiments: {{e: {{model: gpt-4o, {ARMS}}}}}", []),
+        (
+            TWO + f"experiments: {{e: {{model: gpt-4o, {ARMS.replace('gpt-4.1', 'gtp-4.1')}}}}}",
+            [f"experiments.e {NOWHERE}"],
+        ),
+        (TWO + "tenants: {a: {default_model: nope}}", [f"tenants.a.default_model {NOWHERE}"]),
+        (TWO + "tenants: {a: {models: ['opnai/*']}}", ["tenants.a.models has models of `opnai/`"]),
         (TWO + "models: {x: gpt-4o, y: x, gpt-4o: gpt-4o, z: openai/gpt-99}\ndefault_model: y", []),
         (TWO + "keys: {a: {key: k-1, models: ['opnai/*']}}", ["keys.a.models has models of `opnai/`"]),
         (TWO + "keys: {a: {key: k-1, models: ['openai/*', '*', 'gpt-*', '~google/*', '@preset/x', '*/x', x]}}", []),
