@@ -6,26 +6,26 @@ import asyncio
 import contextlib
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AsyncExitStack, aclosing
-from datetime import UTC
 from functools import partial
 from typing import Any
 
 import msgspec
 import structlog
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from proxy.alerts.budgets import Alerts
+from proxy.alerts.measuring import Asked, measured_now
 from proxy.alerts.sources import SOURCES
 from proxy.exchange.bookkeeping import Bookkeeping
 from proxy.observe.metrics import Metrics
-from proxy.policy.alerting.rules import EXACT_SECONDS, AlertRule, measured
+from proxy.policy.alerting.rules import AlertRule
 from proxy.policy.alerting.standing import Change, Notice, Standing, judge_all
 from proxy.policy.values import Settings
 from proxy.stores.alert_states import drop_rules, keep_states, kept_states
-from proxy.stores.analytics import AnalyticsQuestion
 from proxy.stores.failures import StoreError
-from proxy.stores.queries import Files
 from proxy.web.operator.alerting import AlertOrders, Found, Sent, Values, notice_data
 from proxy.web.operator.control_state import LiveState
 from proxy.web.operator.events import Events
@@ -34,10 +34,20 @@ from proxy.web.operator.orders import Orders
 log = structlog.get_logger()
 
 LOOK_SECONDS = 1.0
-MOST_WATCHED = 1000  # by one rule: there is no end to what some names may be
 _FLUSH_SECONDS = 5.0
 
 Keeping = Callable[[sqlite3.Connection], object]
+
+
+class Kept(Struct, frozen=True):
+    """Where one stands, with the rule as it was, so that a daemon that knows it no more can tell that it is over."""
+
+    standing: Standing
+    rule: AlertRule | None
+
+
+class _OfRule(Struct):
+    rule: AlertRule | None = None  # an earlier version kept none
 
 
 class Rules:
@@ -53,6 +63,7 @@ class Rules:
         self._dropped = set[str]()
         self._over: list[tuple[AlertRule, str]] = []  # of rules that are no more as they were: what fired
         self._is_open = False
+        self._begun_ms = int(time.time() * 1000)
         self._task: asyncio.Task[None] | None = None
         self.take_on(rules)
 
@@ -66,7 +77,7 @@ class Rules:
                 self._over += [(rule, subject) for subject, one in self.standings.get(name, {}).items() if one.is_told]
                 for known in (self.values, self.standings, self._looked):
                     known.pop(name, None)
-        if self.rules and self._task is None:
+        if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name="look at alert rules")
 
     def reload(self, settings: Settings) -> None:
@@ -80,7 +91,7 @@ class Rules:
             self._task.cancel()
 
     async def _run(self) -> None:
-        while True:
+        while self.rules or self._dropped or self._over or not self._is_open:
             try:
                 await self.look()
             except (StoreError, sqlite3.Error, TimeoutError) as error:
@@ -90,11 +101,11 @@ class Rules:
     async def look(self) -> None:
         """See to all that are due."""
         now = time.monotonic()
+        await self._open()
+        await self._tell_over()
         due = [rule for rule in self.rules.values() if rule.enabled and self._is_due(rule, now)]
-        self._tell_over()
         if not due:
             return
-        await self._open()
         await asyncio.to_thread(self._books.writer.flush, _FLUSH_SECONDS)
         for rule in due:
             self._looked[rule.name] = now
@@ -105,34 +116,49 @@ class Rules:
         return looked is None or now - looked >= rule.look_seconds
 
     async def _open(self) -> None:
-        """Where they stood when the daemon ended, asked for once; what became of other rules is forgotten."""
-        do = self._books.writer.do
-        if not self._is_open:
-            kept = await asyncio.wrap_future(do(kept_states))
-            for (rule, subject), value in kept.items():
-                found = _read(value)
-                if rule not in self.rules or found is None:
-                    self._dropped.add(rule)
-                elif rule not in self._dropped:
-                    self.standings.setdefault(rule, {})[subject] = found
-            self._is_open = True
-        if self._dropped:
-            dropped, self._dropped = self._dropped, set()
-            await asyncio.wrap_future(do(partial(drop_rules, rules=dropped)))
+        """Where they stood when the daemon ended, asked for once; of those that are others by now it is over."""
+        if self._is_open:
+            return
+        kept = await asyncio.wrap_future(self._books.writer.do(kept_states))
+        self._dropped = set()
+        for (name, subject), value in kept.items():
+            one, rule = _read(value), self.rules.get(name)
+            if one and rule and one.rule in (rule, None):
+                self.standings.setdefault(name, {})[subject] = one.standing
+                continue
+            self._dropped.add(name)
+            if one and one.rule and one.standing.is_told:
+                self._over.append((one.rule, subject))
+        self._is_open = True
 
-    def _tell_over(self) -> None:
+    async def _tell_over(self) -> None:
         """Those who wait for the end of what no rule watches any more; where it stood is forgotten with that."""
         over, self._over = self._over, []
         for rule, subject in over:
-            self._tell(rule, "resolved", notice_data(rule, subject, None), partial(drop_rules, rules={rule.name}))
+            forget = partial(keep_states, kept={}, forgotten=[(rule.name, subject)])
+            self._tell(rule, "resolved", notice_data(rule, subject, None), forget)
+        if self._dropped:
+            dropped, self._dropped = self._dropped, set()
+            await asyncio.wrap_future(self._books.writer.do(partial(drop_rules, rules=dropped)))
 
     async def measure(self, rule: AlertRule) -> Found:
         """What it is about, now."""
         now = time.time()
         if rule.measure.source == "analytics":
-            return await asyncio.to_thread(_measured, self._books.files, rule, int(now * 1000))
+            low = [name for name, one in self.standings.get(rule.name, {}).items() if one.state != "ok"]
+            asked = Asked(self._books.files, int(now * 1000), self._begun_ms, low, self._known(rule))
+            return Found(await asyncio.to_thread(measured_now, rule, asked))
         admin_api = self._state.admin_api()
         return await asyncio.to_thread(SOURCES[rule.measure.source], rule, admin_api, admin_api.books.state(now), now)
+
+    def _known(self, rule: AlertRule) -> Callable[[str], bool]:
+        """Whether a name of what it watches, each by itself, is one of what there is now. Of some nobody knows."""
+        keys, settings = self._books.keys, self._state.admin_api().settings
+        known: Mapping[str | None, Collection[str]] = {"provider": settings.providers, "tenant": settings.tenants}
+        if not keys.is_open:
+            known = {**known, "key": keys.names}
+        names = known.get(rule.each)
+        return lambda name: names is None or name in names
 
     async def _judge(self, rule: AlertRule, found: Found) -> None:
         values = found.values
@@ -148,7 +174,7 @@ class Rules:
 
     async def _keep(self, rule: AlertRule, changes: list[Change], why: Mapping[str, str]) -> None:
         """Where they stand is kept with the messages about it."""
-        kept = {(rule.name, one.subject): msgspec.json.encode(one.standing) for one in changes if one.standing}
+        kept = {(rule.name, one.subject): _written(rule, one.standing) for one in changes if one.standing}
         gone = [(rule.name, one.subject) for one in changes if one.standing is None]
         keep, told = partial(keep_states, kept=kept, forgotten=gone), [one for one in changes if one.notice]
         if not told:
@@ -176,19 +202,13 @@ async def open_alerts(
     return alerts, rules
 
 
-def _measured(files: Files, rule: AlertRule, now_ms: int) -> Found:
-    since_ms = now_ms - int(rule.over_seconds * 1000)
-    by = () if rule.each is None else (rule.each,)
-    is_exact = rule.over_seconds <= EXACT_SECONDS
-    report = files.analytics(AnalyticsQuestion(by, UTC, since_ms=since_ms, only=rule.only, to_the_minute=is_exact))
-    if rule.each is None:
-        return Found({"": measured(rule, report.total)})
-    return Found({row[rule.each]: measured(rule, row) for row in report.rows[:MOST_WATCHED] if row[rule.each]})
+def _written(rule: AlertRule, standing: Standing) -> bytes:
+    return msgspec.json.encode({**asdict(standing), "rule": rule})
 
 
-def _read(value: bytes) -> Standing | None:
+def _read(value: bytes) -> Kept | None:
     with contextlib.suppress(msgspec.MsgspecError):
-        return msgspec.json.decode(value, type=Standing)
+        return Kept(msgspec.json.decode(value, type=Standing), msgspec.json.decode(value, type=_OfRule).rule)
     return None
 
 

@@ -183,3 +183,34 @@ def tried(daemon: Daemon, mails: MailServer) -> None:
     assert "calls above 2" in done.stdout and "key alice" in done.stdout
     done = typed(daemon.folder, "alerts", "prometheus", "--config", file)
     assert done.stdout.startswith("# busy: there is no series for calls")
+
+
+def test_who_was_told_hears_that_it_is_over_from_the_next_daemon_which_knows_the_rule_no_more(tmp_path: Path) -> None:
+    with Receiver() as receiver:
+        busy = {"metric": "calls", "above": 0, "over": "5m"}
+        settings: dict[str, Any] = {
+            "providers": {"mock": {}},
+            "admin": {"host": "127.0.0.1", "port": 0, "token": TOKEN},
+            "alerts": [receiver.hook],
+            "alert_rules": {"gone": busy, "other": busy, "stays": busy, "quiet": {**busy, "above": None, "below": 9}},
+        }
+        with Daemon(settings, tmp_path) as daemon:
+            assert admin(daemon, "PUT", "/alerts/rules/late", busy).status == 200
+            assert daemon.chat("mock/echo").status == 200
+            receiver.wait_for(4)
+            assert "quiet" not in daemon.output, "nothing is missing of what was not counted for as long as that"
+            assert admin(daemon, "DELETE", "/settings/alert_rules/late").status == 200
+            assert daemon.stop() == 0
+        settings["alert_rules"] = {"other": {**busy, "above": 10**6}, "stays": busy}
+        for _ in range(2):
+            with Daemon(settings, tmp_path) as daemon:
+                receiver.wait_for(7)
+                while admin(daemon, "GET", "/alerts/rules/other").json["state"] == "unknown":
+                    pass
+                assert daemon.stop() == 0
+        over = [one["data"] for one in receiver.messages if one["type"] == "alert.resolved"]
+        assert sorted((one["rule"], one["value"]) for one in over) == [("gone", None), ("late", None), ("other", None)]
+        del settings["alert_rules"]
+        with Daemon(settings, tmp_path) as daemon:
+            assert receiver.wait_for(8)[-1]["data"]["rule"] == "stays"
+            assert daemon.stop() == 0

@@ -16,6 +16,13 @@ Source = Literal["analytics", "budgets", "credits", "bills", "anomalies"]
 Figures = Mapping[str, Any]  # a row of analytics
 Value = Callable[[Figures, float], float | None]
 
+NOTHING: Figures = {
+    **dict.fromkeys(("calls", "attempts", "errors", "refused"), 0),
+    **dict.fromkeys(("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens"), 0),
+    "cost_usd": "0", "sources": {}, "first_token_ms": {"p50": None, "p95": None}, "total_ms": {"p50": None, "p95": None},
+}  # fmt: skip
+"""A row of analytics of no call."""
+
 HOUR_SECONDS = 3600.0
 EXACT_SECONDS = 6 * HOUR_SECONDS  # windows up to here are counted to the minute, longer ones to the hour
 _LOOK_PART, _LOOK_LEAST, _LOOK_MOST = 150, 2.0, 300.0
@@ -52,6 +59,11 @@ class AlertRule(Struct, frozen=True):
     def limit(self) -> float:
         """What must not be passed."""
         return self.above if self.above is not None else self.below or 0.0
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether its window is counted to the minute."""
+        return self.over_seconds <= EXACT_SECONDS
 
     @property
     def look_seconds(self) -> float:
