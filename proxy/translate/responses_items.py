@@ -29,6 +29,7 @@ from proxy.translate.values import (
     a_text,
     an_object,
 )
+from proxy.wire.toolset import brings_tools
 
 _ROLES: dict[str, Role] = {"assistant": "assistant", "system": "system", "developer": "system"}
 _CALLS: dict[str, ToolKind] = {
@@ -49,6 +50,8 @@ def read_items(items: list[Any], losses: Losses) -> list[Turn]:
     for item in items:
         item = an_object(item, "input")
         kind = a_text(item.get("type"))
+        if brings_tools(item):
+            continue
         if kind.endswith("_output") and _CALLS.get(kind.removesuffix("_output")):
             turns.append(Turn("tool", [_result(item, _CALLS[kind.removesuffix("_output")], losses)]))
         elif _is_reference(item):
@@ -59,6 +62,11 @@ def read_items(items: list[Any], losses: Losses) -> list[Turn]:
         else:
             _say(turns, "assistant", read_output(item, losses))
     return turns
+
+
+def brought(items: list[Any]) -> list[Any]:
+    """The tools that come with the conversation."""
+    return [tool for item in items if brings_tools(item) for tool in item["tools"]]
 
 
 def recalled(items: list[Any], recall: Recall) -> list[Any]:

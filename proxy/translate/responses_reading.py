@@ -7,7 +7,7 @@ from typing import Any, get_args
 from proxy.translate.chat_reading import MODES, read_format
 from proxy.translate.logprobs import INCLUDED
 from proxy.translate.losses import Field, Losses, tool_field
-from proxy.translate.responses_items import read_items
+from proxy.translate.responses_items import brought, read_items
 from proxy.translate.tools import ACTION_MEMBER
 from proxy.translate.values import (
     Choice,
@@ -52,7 +52,7 @@ def read_responses(body: dict[str, Any], losses: Losses) -> Request:
     return Request(
         model=a_text(body.get("model")),
         turns=turns + read_items(items, losses),
-        tools=read_tools(body.get("tools"), losses),
+        tools=read_tools([*a_list(body.get("tools"), "tools"), *brought(items)], losses),
         choice=_choice(body.get("tool_choice"), losses),
         parallel=a_flag(body.get("parallel_tool_calls")),
         maximum=whole(body.get("max_output_tokens")),

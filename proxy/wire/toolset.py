@@ -15,6 +15,8 @@ from proxy.wire.json_object import Text
 
 LARGEST = 256 * 1024  # more than that is not looked into
 MOST_NAMED = 128  # of one request, as many as OpenAI takes
+# Items of a Responses conversation that bring tools: the developer's (Codex gives its newest models all of theirs so), those found.
+_BRINGING = ("additional_tools", "tool_search_output")
 OTHER = ""  # the name of all that have none fit to be kept, and of those beyond the first so many
 _MOST_KNOWN = 32
 _DEEPEST = 4
@@ -37,6 +39,11 @@ def toolset_of(member: Text) -> Toolset:
     if type(member) is bytes:
         return _read(member) if len(member) <= LARGEST else NO_TOOLS
     return _read(bytes(member)) if len(memoryview(member)) <= LARGEST else NO_TOOLS
+
+
+def brings_tools(item: Any) -> bool:
+    """Whether it is an item of a Responses conversation that brings tools."""
+    return isinstance(item, dict) and item.get("type") in _BRINGING and isinstance(item.get("tools"), list)
 
 
 @lru_cache(maxsize=1024)

@@ -214,7 +214,7 @@ OLLAMA = "providers: {local: {kind: openai, base_url: 'http://127.0.0.1:11434/v1
         ("claude-code", "providers: {mock: }\n", "mock/echo"),
         ("curl", "providers: {try: {kind: mock}}\n", "try/echo"),
         ("curl", "providers: {openrouter: {api_key: k}, mock: }\n", "openai/gpt-4o-mini"),
-        ("codex", "providers: {openrouter: {api_key: k}}\n", "openai/gpt-5"),
+        ("codex", "providers: {openrouter: {api_key: k}}\n", "openai/gpt-5.5"),
         ("claude-code", "providers: {openrouter: {api_key: k}}\n", "anthropic/claude-sonnet-4.5"),
         ("curl", "providers: {anthropic: {api_key: k}}\n", "anthropic/claude-sonnet-4.5"),
         ("codex", "providers: {openai: {api_key: k}}\ndefault_model: gpt-4o\n", "gpt-4o"),

@@ -279,6 +279,10 @@ def test_tools_add_what_nobody_sees() -> None:
 
 
 SEARCH = Price(D(0), D(0), web_search_usd=D("0.01"))
+ADDED = {
+    "type": "tool_addition",
+    "tool": {"type": "tool_definition", "definition": {"type": "web_search_20260318", "max_uses": 3}},
+}
 
 
 @pytest.mark.parametrize(
@@ -310,6 +314,11 @@ SEARCH = Price(D(0), D(0), web_search_usd=D("0.01"))
         ("/responses", {"tools": [{"type": "code_interpreter", "container": {"memory_limit": "64g"}}]}, "", "2"),
         ("/responses", {"tools": ["x", {"type": "custom"}, {"type": 5}, {"type": "local_shell"}]}, "", "0"),
         ("/responses", {"tools": "x"}, "", "0"),
+        ("/responses", {"input": [{"type": "additional_tools", "tools": [{"type": "web_search"}]}]}, "", "0.05"),
+        ("/responses", {"input": [{"type": "tool_search_output", "tools": [{"type": "web_search"}]}]}, "", "0.05"),
+        ("/responses", {"input": [{"type": "additional_tools", "tools": "x"}, "x"]}, "", "0"),
+        ("/messages", {"messages": [{"role": "system", "content": [ADDED]}]}, "", "0.03"),
+        ("/messages", {"messages": [{"role": "system", "content": [{**ADDED, "tool": "x"}, "x"]}]}, "", "0"),
     ],
 )
 def test_every_tool_that_may_run_is_paid_for(

@@ -600,6 +600,15 @@ def test_what_codex_asks_a_chat_server() -> None:
     assert body["stream_options"] == {"include_usage": True}
 
 
+@pytest.mark.parametrize("kind", ["additional_tools", "tool_search_output"])
+def test_tools_that_come_with_the_conversation_are_offered_as_well(kind: str) -> None:
+    asked: dict[str, Any] = {**CODEX, "tools": CODEX["tools"][:1]}
+    asked["input"] = [{"type": kind, "role": "developer", "tools": CODEX["tools"][1:]}, *CODEX["input"]]
+    plain, lost_of_plain = translated("responses", "chat", CODEX)
+    body, losses = translated("responses", "chat", asked)
+    assert (body, lost(losses)) == (plain, lost(lost_of_plain))
+
+
 @pytest.mark.parametrize("size", [0, 1, 3])
 def test_codex_gets_its_own_kinds_of_tools_back(size: int) -> None:
     patch = '*** Begin Patch\n+print("é😀")\n'

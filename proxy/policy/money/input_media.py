@@ -14,6 +14,7 @@ from typing import Any
 from msgspec import Struct
 
 from proxy.policy.money.items import item_tokens
+from proxy.policy.money.tools import offered
 from proxy.wire.call import Call
 from proxy.wire.media import Lacking
 from proxy.wire.sound import HEAD_BYTES, bytes_a_second
@@ -147,7 +148,8 @@ def read_input(
     tally = _Tally(lacking)
     for name in ("system", "messages", "input"):
         tally.items(members.get(name))
-    tally.caches_for_hours = tally.caches_for_hours or are_for_hours(members.get("tools"))
+    tools = offered(members)
+    tally.caches_for_hours = tally.caches_for_hours or are_for_hours(tools)
     tally.caching(members.get("cache_control"))
     tally.caching(members.get("prompt_cache_options"))
     if call.endpoint.name.startswith("images"):
@@ -157,7 +159,7 @@ def read_input(
         tally.items({"type": "input_audio", "input_audio": sound})
     is_elsewhere = tally.is_elsewhere or any(members.get(name) for name in _ELSEWHERE)
     is_elsewhere = is_elsewhere or isinstance(members.get("prompt"), dict) or bool(members.get("preset"))
-    return len(call.body) + added_bytes - tally.media_bytes + tools_tokens(members.get("tools")), InputMedia(
+    return len(call.body) + added_bytes - tally.media_bytes + tools_tokens(tools), InputMedia(
         images=tally.images,
         audio_seconds=-(-tally.audio_bytes // LEAST_AUDIO_BYTES_PER_SECOND),
         is_elsewhere=is_elsewhere,

@@ -10,7 +10,7 @@ from msgspec import Struct
 from proxy.policy.money.counts import count, positive
 from proxy.policy.money.input_media import tools_tokens
 from proxy.policy.money.pictures import Picture, picture_of, picture_tokens
-from proxy.policy.money.tools import TOOLS_MEMBERS, Tools, read_tools
+from proxy.policy.money.tools import TOOLS_MEMBERS, Tools, offered, read_tools
 from proxy.wire.call import MAXIMA, Call
 
 _USUAL_TIERS = frozenset({"auto", "default", "standard", "standard_only", "flex", "batch", "global", "not_available"})
@@ -74,7 +74,7 @@ def read_requested(call: Call, members: Mapping[str, Any]) -> Requested:
         picture=picture_of(members) if call.endpoint.name.startswith("images") else _ANY,
         characters=len(text) if isinstance(text, str) and call.endpoint.shape != "responses" else 0,
         documents=len(documents) if isinstance(documents, list) else 0,
-        tools_tokens=tools_tokens(members.get("tools")),
+        tools_tokens=tools_tokens(offered(members)),
     )
 
 

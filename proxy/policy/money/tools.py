@@ -12,6 +12,7 @@ from typing import Any
 from msgspec import Struct
 
 from proxy.policy.money.pictures import picture_tokens
+from proxy.wire.toolset import brings_tools
 
 # What one run brings to read: recorded searches of the web brought 9,000 to 12,000 tokens; OpenAI's in files are cut
 # to 16,000.
@@ -36,7 +37,9 @@ _FREE_AT_OPENROUTER = frozenset({"openrouter:datetime", "openrouter:apply_patch"
 _HARMLESS_PLUGINS = frozenset({"response-healing", "context-compression", "moderation", "file-parser"})
 _DEEPEST = 4
 
-TOOLS_MEMBERS = frozenset({"tools", "plugins", "web_search_options", "search_parameters", "max_tool_calls"})
+TOOLS_MEMBERS = frozenset(
+    {"tools", "plugins", "web_search_options", "search_parameters", "max_tool_calls", "input", "messages"}
+)
 
 
 class Uses(Struct, frozen=True):
@@ -87,7 +90,7 @@ class Tools(Struct, frozen=True):
 def read_tools(members: Mapping[str, Any]) -> Tools:
     """Add up the plugins, the search options and the provider's own tools; `members` are those of `TOOLS_MEMBERS`."""
     most = _uses(members.get("max_tool_calls"), _ONCE_ASSUMED)
-    all_of = [*_plugins(members.get("plugins")), *_own_tools(members.get("tools"), most)]
+    all_of = [*_plugins(members.get("plugins")), *_own_tools(offered(members), most)]
     if members.get("web_search_options") is not None:
         all_of.append(_searching(Uses(told=1)))
     if isinstance(options := members.get("search_parameters"), dict) and options.get("mode") != "off":
@@ -105,6 +108,26 @@ def read_tools(members: Mapping[str, Any]) -> Tools:
         reads_on=any(tools.reads_on for tools in all_of),
         unbounded=next((tools.unbounded for tools in all_of if tools.unbounded), ""),
     )
+
+
+def offered(members: Mapping[str, Any]) -> list[Any]:
+    """The tools that may be called: those that the request names, and those that its conversation brings."""
+    tools = list(_listed(members.get("tools")))
+    for item in (*_listed(members.get("input")), *_listed(members.get("messages"))):
+        if brings_tools(item):
+            tools += item["tools"]
+        elif isinstance(item, dict):
+            tools += (part["tool"].get("definition") for part in _listed(item.get("content")) if _is_addition(part))
+    return tools
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _is_addition(part: Any) -> bool:
+    """Whether a part of a message adds a tool (Anthropic)."""
+    return isinstance(part, dict) and part.get("type") == "tool_addition" and isinstance(part.get("tool"), dict)
 
 
 def web_plugin(max_results: Any = None) -> Tools:

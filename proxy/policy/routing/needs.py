@@ -11,6 +11,7 @@ from proxy.wire.call import Call
 
 # A quote within a text is escaped, so that these are members and no prose.
 _FILE = re.compile(rb'"type"\s*:\s*"(?:file|input_file|document)"')
+_TOOLS = re.compile(rb'"type"\s*:\s*"additional_tools"')
 _SCHEMA = re.compile(rb'"type"\s*:\s*"json_schema"')
 _NOTHING = (b"[]", b"null", b"{}", b'"none"', b'"minimal"', b"false")
 
@@ -21,7 +22,9 @@ def needs_of(call: Call, images: int, audio_seconds: int) -> int:
     if call.document is None:
         return needs
     values = {name: bytes(value) for name, value in call.document.values.items() if name in _TELLING}
-    if any(values.get(name, b"[]").strip() not in _NOTHING for name in ("tools", "functions")):
+    if any(values.get(name, b"[]").strip() not in _NOTHING for name in ("tools", "functions")) or _TOOLS.search(
+        values.get("input", b"")
+    ):
         needs |= BITS["tools"]
     if any(
         _SCHEMA.search(values.get(name, b"")) for name in ("response_format", "text", "output_format", "output_config")
