@@ -51,7 +51,20 @@ def vendors_rows(rows: dict[str, dict[str, Any]]) -> dict[str, dict[str, Row]]:
     for openai in found["openai"].values() if session is not None else ():
         if {"chat", "responses"} & set(openai.modes):
             openai.prices.keys["code_session"] = Decimal(str(session))
+    _tell_previews(found["openai"])
     return found
+
+
+def _tell_previews(rows: dict[str, Row]) -> None:
+    """The fee of a search of a model that does not reason is that of the tool `web_search_preview`, and of all such models."""
+    keys = [
+        row.prices.keys
+        for name, row in rows.items()
+        if "tools" in row.takes and "reasoning" not in row.takes and "-search-" not in name
+    ]
+    fees = [one.pop("web_search") for one in keys if "web_search" in one]
+    for one in keys if fees else ():
+        one["web_search_preview"] = max(fees)
 
 
 def _add_aliases(rows: dict[str, dict[str, Any]], found: dict[str, dict[str, Row]]) -> None:

@@ -27,6 +27,10 @@ FIRST, SECOND = "genai-prices", "litellm"
 # genai-prices still has last year's price of these; the second source names the vendor's page for this year's.
 STALE = {("deepseek", "deepseek-chat"), ("deepseek", "deepseek-reasoner"), ("mistral", "mistral-large-latest")}
 
+# What neither source tells, and the vendor's page does: the fee of each search that Moonshot's `$web_search` asks for.
+FEES = {"moonshot": ("platform.kimi.ai", {"web_search": "0.005"})}
+READ = {"moonshot": {"platform.kimi.ai": "docs/pricing/tools"}}
+
 Entry = dict[str, object]
 
 
@@ -45,8 +49,8 @@ def main() -> None:
             one = own.get(name) or undated(name, own, other)
             rows = one, other.get(name) or relative(name, one, (other, hosted))
             found = entry(name, rows, told, stale=(vendor, name) in STALE)
-            entries.append((name not in other, found))
-        write(DATA / f"{vendor}.json", folded(entries), (versions, today))
+            entries.append((name not in other, with_fees(vendor, found)))
+        write(DATA / f"{vendor}.json", folded(entries), (versions | READ.get(vendor, {}), today))
         for line in told:
             print(f"{vendor}: {line}")
     listed = genai.openrouter_rows(today)
@@ -108,6 +112,17 @@ def entry(name: str, rows: tuple[Row | None, Row | None], told: list[str], *, st
     if two.page:
         found["page"] = two.page
     return found
+
+
+def with_fees(vendor: str, found: Entry) -> Entry:
+    """The entry with what only the vendor's page tells."""
+    if vendor not in FEES:
+        return found
+    (page, fees), prices, said = FEES[vendor], dict(found["pricing"]), dict(found["sources"])  # type: ignore[call-overload]
+    for source, facts in said.items():
+        if "pricing" in facts:
+            said[source] = [*(key for key in prices if key != "hold"), *(fact for fact in facts if fact != "pricing")]
+    return {**found, "pricing": {**prices, **fees}, "sources": {**said, page: [*fees]}}
 
 
 def pricing(cost: Prices, hold: Prices) -> Entry:
@@ -177,7 +192,10 @@ def write(path: Path, entries: Iterable[Entry], made_from: tuple[dict[str, str],
     for item in entries:
         unique.setdefault(str(item["id"]), item)
     pages = sorted({str(item["page"]) for item in unique.values() if "page" in item})
-    packages = [{"package": name, "version": version, "licence": "MIT"} for name, version in versions.items()]
+    packages = [
+        {"package": name, "version": version, **({"licence": "MIT"} if name in (FIRST, SECOND) else {})}
+        for name, version in versions.items()
+    ]
     source = json.dumps({"made": today.isoformat(), "packages": packages, "pages": pages})
     lines = []
     for name in sorted(unique):

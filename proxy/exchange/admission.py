@@ -141,7 +141,8 @@ class Admission:
         if not books.has_narrowed:
             return await self._hold_in_turn(job, terms)
         names, marks, provider = terms.route.names, job.record.marks, terms.route.provider.name
-        models = (*names, f"{provider}/{names[1]}", *job.call.also_models, job.call.model or "")
+        here = [f"{provider}/{name}" for name in (names[1], *job.call.advisers)]
+        models = (*names, *here, *job.call.also_models, *job.call.advisers, job.call.model or "")
         subject = Subject(job.caller.name, provider, models, marks.tags, marks.session, tenants_of(job.caller))
         job.under = books.under(job.scopes, subject)
         with books.narrowed.using(job.under):

@@ -20,7 +20,7 @@ from proxy.stores.records import Corrected, Hold, Row
 from proxy.wire.endpoints import DRAWING, HEARING
 from proxy.wire.findings import Findings
 from proxy.wire.transcripts import heard
-from proxy.wire.usage import Usage
+from proxy.wire.usage import NO_USAGE, Usage
 
 # Of recorded streams that went to their limit, what was counted was 1.26 times it at most.
 _WRONG_AT_MOST = 1.5
@@ -51,6 +51,7 @@ def so_far_pusd(held: Held, findings: Findings) -> int:
     ending = Ending(
         status=200, complete=False, streamed=True, countable=True, stops_billing=True, usage=findings.usage,
         input_tokens=held.job.weight.likely_input_tokens, counted_output=_counted(held, findings), terms=findings.terms,
+        ran=findings.ran,
     )  # fmt: skip
     return settle(ending, _prices_of(held, findings), 0).cost_pusd
 
@@ -164,6 +165,7 @@ def _ending(held: Held, outcome: Reply | Failure) -> Ending:
         pictures=outcome.pictures if draws else 0,
         copies=held.job.weight.requested.copies or 1,
         usage=_usage(held, outcome, findings),
+        ran=findings.ran if findings else NO_USAGE,
         input_tokens=held.job.weight.likely_input_tokens,
         counted_output=_counted(held, findings) if findings else 0,
         characters=held.job.weight.requested.characters or None,

@@ -19,8 +19,8 @@ from proxy.wire.events import Event, read_event, read_inner, read_value
 from proxy.wire.json_text import SMALL
 from proxy.wire.response import Standing
 from proxy.wire.structs import often_set
-from proxy.wire.tools import ToolRuns, always_searches
-from proxy.wire.usage import Usage
+from proxy.wire.tools import ToolRuns, may_have_searched, with_usual_search
+from proxy.wire.usage import NO_USAGE, Usage
 from proxy.wire.usage_plain import read_plain_reply
 from proxy.wire.usage_told import UsageTold
 
@@ -43,9 +43,8 @@ class Findings(Struct, eq=False):
 
     `events` counts events with data. `error` is the reply's own error object (or text) once seen. `has_output`: a choice
     or content was there. `usage_only` describes the last event that was read: it carried usage, no choices and no error. `terminal`:
-    the event that ends a stream was there. `has_told_all`: the usage came when every answer had finished, so that it is the
-    last, whether the stream goes on to its end or not. `served_by` is the provider OpenRouter names. `counted_output`: output tokens
-    that streamed past, estimated; `countable`: it streamed in a way that can be counted.
+    the event that ends a stream was there. `has_told_all`: its last usage was. `served_by` is the provider OpenRouter names.
+    `counted_output`: output tokens that streamed past, estimated; `countable`: it streamed in a way that can be counted.
     """
 
     _shape: Shape
@@ -105,19 +104,21 @@ class Findings(Struct, eq=False):
         usage = None if told is None else told.read(counts_both=self._shape != "other")
         if told is None or usage is None:
             return None
-        usage = usage if self._runs is None else self._runs.added_to(usage)
-        if self._shape == "chat" and not usage.web_searches and always_searches(self.served_model or ""):
-            usage = msgspec.structs.replace(usage, web_searches=1)
+        if self._runs is not None and (told.is_first_count or self._shape != "messages"):
+            usage = self._runs.added_to(usage)
+        if self._shape == "chat":
+            usage = with_usual_search(usage, self.served_model or "")
         cost = None if self._is_midway and not self.complete else usage.cost_usd
-        is_uncounted = told.is_first_count or (usage.uncounted and not self._leaves_out_nothing(told.usage()))
+        may_be_zero = self._shape == "completions" and not self.counted_output and told.leaves_out_zero()
+        is_uncounted = told.is_first_count or (usage.uncounted and not may_be_zero)
         if cost is usage.cost_usd and is_uncounted is usage.uncounted:
             return usage
         return msgspec.structs.replace(usage, cost_usd=cost, uncounted=is_uncounted)
 
-    def _leaves_out_nothing(self, usage: dict[str, Any]) -> bool:
-        """Whether nothing was written where nothing is said of it: OpenAI's older completions leave out what is 0."""
-        read, total = usage.get("prompt_tokens"), usage.get("total_tokens")
-        return self._shape == "completions" and read is not None and read == total and not self.counted_output
+    @property
+    def ran(self) -> Usage:
+        """What its tools did that is charged, where no usage comes."""
+        return NO_USAGE if self._runs is None else self._runs.added_to(NO_USAGE)
 
     @property
     def terms(self) -> tuple[tuple[str, str], ...]:
@@ -163,7 +164,7 @@ class Findings(Struct, eq=False):
     def see_whole(self, data: bytes) -> None:
         """Read a whole JSON reply."""
         plain = read_plain_reply(data) if self._shape == "chat" and len(data) <= SMALL else None
-        if plain is None or "-search-" in (model := plain[0].model):
+        if plain is None or "-search-" in (model := plain[0].model) or may_have_searched(data):
             self.see(data)
             return
         reply, self._usage_read = plain
@@ -194,6 +195,8 @@ class Findings(Struct, eq=False):
             self.served_by = event.provider
         if event.choices or event.content is not UNSET:
             self._see_choices(event)
+            if may_have_searched(data):
+                self._tools().searched(data)
         if _besides(event) != _NOTHING_BESIDES:
             self._see_besides(event, data)
         elif event.usage is not UNSET:

@@ -1,5 +1,4 @@
-"""Tools in a reply: what the provider's own did for one of the Responses API, as far as that is billed, and the names of those
-that a stream calls."""
+"""Tools in a reply: what the provider's own did, as far as that is billed, and the names of those that a stream calls."""
 
 from __future__ import annotations
 
@@ -8,6 +7,7 @@ from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec.structs import replace
 
 from proxy.wire.called import CALLS, MOST_NAMES, names_in
 from proxy.wire.events import read_value
@@ -23,6 +23,11 @@ def always_searches(model: str) -> bool:
     return "-search-" in model and _ALWAYS_SEARCHES.search(model) is not None
 
 
+def with_usual_search(usage: Usage, model: str) -> Usage:
+    """The usage with the search that a model makes for every call."""
+    return usage if usage.web_searches or not always_searches(model) else replace(usage, web_searches=1)
+
+
 class _Item(Struct):
     id: Any = None
     type: Any = None
@@ -30,6 +35,36 @@ class _Item(Struct):
     status: Any = None
     action: Any = None
     container_id: Any = None
+
+
+class _Executed(Struct):
+    """One of Groq's own tools that ran; in a stream it may come twice, the second time with what it found."""
+
+    index: Any = None
+    type: Any = None
+
+
+class _Function(Struct):
+    name: Any = None
+
+
+class _ToolCall(Struct):
+    id: Any = None
+    function: _Function | None = None
+
+
+class _Said(Struct):
+    executed_tools: list[_Executed] | None = None
+    tool_calls: list[_ToolCall] | None = None
+
+
+class _Choice(Struct):
+    message: _Said | None = None
+    delta: _Said | None = None
+
+
+class _Chat(Struct):
+    choices: list[_Choice] | None = None
 
 
 class _Start(Struct):
@@ -47,16 +82,23 @@ _item = msgspec.json.Decoder(_Item)
 _items = msgspec.json.Decoder(list[_Item])
 _tools = msgspec.json.Decoder(list[_Tool])
 _start = msgspec.json.Decoder(_Start)
+_chat = msgspec.json.Decoder(_Chat)
+
+
+def may_have_searched(data: bytes) -> bool:
+    """Whether a chat, or an event of one, may tell of searches: those Groq made, or those Moonshot is to make."""
+    return b'"executed_tools"' in data or b'"$web_search"' in data
 
 
 class ToolRuns:
     """Counts items of `output` as they come; a whole `output` replaces what was counted before. `called`: the names of tools."""
 
-    __slots__ = ("_drawing", "_ran", "_requests", "called")
+    __slots__ = ("_drawing", "_is_preview", "_ran", "_requests", "called")
 
     def __init__(self) -> None:
         self._ran: dict[str, set[str]] = {}
         self._requests = 0
+        self._is_preview = False
         self._drawing: Pass | None = None
         self.called: set[str] = set()
 
@@ -68,8 +110,25 @@ class ToolRuns:
     def begins(self, data: bytes) -> None:
         """A `content_block_start`, most likely that of a call."""
         start = _decoded(_start, Raw(data))
-        if start is not None and start.content_block is not None and isinstance(start.content_block.type, str):
-            self._see_name(start.content_block)
+        block = None if start is None else start.content_block
+        if block is None or not isinstance(block.type, str):
+            return
+        self._see_name(block)
+        if block.type == "server_tool_use" and block.name == "web_search":
+            self._ran.setdefault("web_search_call", set()).add(f"{block.id}")
+
+    def searched(self, data: bytes) -> None:
+        """A chat's event or whole reply tells of searches."""
+        chat = _decoded(_chat, Raw(data))
+        said = [choice.message or choice.delta for choice in (chat and chat.choices) or ()]
+        ran = self._ran.setdefault("web_search_call", set())
+        for one in said:
+            for tool in (one and one.executed_tools) or ():
+                if isinstance(tool.type, str) and "search" in tool.type:
+                    ran.add(f"{tool.index}")
+            for call in (one and one.tool_calls) or ():
+                if call.function is not None and call.function.name == "$web_search":
+                    ran.add(f"{call.id}")
 
     def ran(self, item: Raw | UnsetType) -> None:
         """One item is done."""
@@ -83,6 +142,9 @@ class ToolRuns:
             self._ran.clear()
             for position, item in enumerate(found):
                 self._count(item, str(position))
+        if tools is not UNSET and b'"web_search_preview' in bytes(tools):
+            kinds = [tool.type for tool in _decoded(_tools, tools) or ()]
+            self._is_preview = any(isinstance(kind, str) and kind.startswith("web_search_preview") for kind in kinds)
         told = read_value(tool_usage)
         if isinstance(told, dict):
             self._see_usage(told, tools)
@@ -94,9 +156,11 @@ class ToolRuns:
         searches, files = self._runs("web_search_call"), self._runs("file_search_call")
         code = self._runs("code_interpreter_call")
         if searches or self._requests or files or code:
-            usage = msgspec.structs.replace(
+            searches = max(usage.web_searches, self._requests or searches)
+            usage = replace(
                 usage,
-                web_searches=max(usage.web_searches, self._requests or searches),
+                web_searches=searches,
+                preview_searches=searches if self._is_preview else 0,
                 file_searches=max(usage.file_searches, files),
                 code_sessions=max(usage.code_sessions, code),
             )

@@ -25,7 +25,7 @@ class Usage(Struct, frozen=True, gc=False):
 
     `cache_write_1h_tokens` were written to be kept for an hour or longer.
     `passes`: the runs it was made of, where each is billed by itself; the counts are their sum. `audio_seconds` None:
-    not told. `search_units` are those of a rerank, `pages` those of documents read.
+    not told. `search_units` are those of a rerank, `pages` those of documents read, `preview_searches` are among `web_searches`.
 
     `cost_usd` is what the upstream says it charged (None: it did not say), `byok_usd` what the
     provider bills beside that when the account brings its own key. `miscounted`: a count was told and
@@ -48,6 +48,7 @@ class Usage(Struct, frozen=True, gc=False):
     audio_output_tokens: int = 0
     audio_seconds: int | None = None
     web_searches: int = 0
+    preview_searches: int = 0
     file_searches: int = 0
     code_sessions: int = 0
     search_units: int = 0

@@ -39,6 +39,11 @@ class UsageTold(Struct, eq=False):
         told = self.usage() or self._timings
         return read_usage(told, counts_both=counts_both) if told else None
 
+    def leaves_out_zero(self) -> bool:
+        """Whether nothing was written where nothing is said of it: OpenAI's older completions leave out what is 0."""
+        usage = self.usage()
+        return usage.get("prompt_tokens") is not None and usage["prompt_tokens"] == usage.get("total_tokens")
+
     def see(self, event: Event, *, is_usual: bool) -> bool:
         """Take usage wherever it stands in the event; True where it is `usage` itself."""
         is_there = event.usage is not UNSET and self._learn_from(event.usage)

@@ -366,7 +366,7 @@ def test_searches_in_files_are_paid_for(listed: Decimal | None, due: str) -> Non
 @pytest.mark.parametrize(
     "members",
     [
-        {"tools": [{"type": "browser_search"}]},
+        {"tools": [{"type": "teleport"}]},
         {"tools": [{"type": "openrouter:fusion"}]},
         {"tools": [{"type": "openrouter:advisor", "parameters": {"model": "anthropic/claude-opus-4.8"}}]},
         {"tools": [{"type": "openrouter:subagent", "parameters": {}, "name": "helper"}]},

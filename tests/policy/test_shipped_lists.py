@@ -53,7 +53,10 @@ def test_every_fact_has_its_source_and_its_day(name: str) -> None:
         assert "pricing" in told or keys <= told, model.id
         for fact in ("context_length", "max_output", "modes", "takes"):
             assert bool(getattr(model, fact)) == (fact in told), (model.id, fact)
-        assert all(source.startswith(("genai-prices ", "litellm ")) and ", 20" in source for source in model.sources)
+        assert all(
+            source.startswith(("genai-prices ", "litellm ", "platform.kimi.ai ")) and ", 20" in source
+            for source in model.sources
+        )
         assert set(model.modes) <= set(MODES) and set(model.takes) <= set(TAKES)
         assert model.page is None or model.page.startswith("https://")
 
@@ -89,7 +92,7 @@ def dearer(hold: dict[str, Any], cost: dict[str, Any]) -> bool:
 
 def test_the_price_of_holds_is_never_below_that_of_costs() -> None:
     disagreements = [model for _, model in rows if "hold" in model.pricing]
-    assert len(disagreements) > 20
+    assert len(disagreements) > 15
     for model in disagreements:
         assert dearer(dict(model.pricing["hold"]), dict(model.pricing)), model.id
         price = prices(model)

@@ -101,7 +101,9 @@ def _units(usage: Usage, price: Price, extra: Extra) -> list[Line] | None:
 def _fees(usage: Usage, price: Price, extra: Extra) -> Iterator[Line]:
     yield usage.search_units or 1, either(price.request_usd, _ZERO)
     yield extra.input_images, either(price.image_usd, _ZERO)
-    yield usage.web_searches, either(price.search_usd(), _ZERO)
+    previews = min(usage.preview_searches, usage.web_searches)
+    yield usage.web_searches - previews, either(price.search_usd(), _ZERO)
+    yield previews, either(price.preview_search_usd(), _ZERO)
     yield usage.file_searches, either(price.file_search_usd, _ZERO)
     yield usage.code_sessions, either(price.code_session_usd, _ZERO)
 

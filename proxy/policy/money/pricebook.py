@@ -33,7 +33,6 @@ MOCK_SIZES = Sizes(max_output=16_384)
 _IMAGE_TOKENS = (("gpt-4o-mini", 48_200), ("qwen", 16_400), ("gpt-5", 12_500), ("o4-mini", 12_500))
 
 _MOST_REMEMBERED = 4_096
-_OWN = ("input_usd", "output_usd", "cached_input_usd", "web_search_usd", "file_search_usd")
 
 
 class Free(Struct, frozen=True):
@@ -279,7 +278,8 @@ def _make_room(known: dict[Any, Any]) -> None:
 
 def _overridden(listed: Price | None, override: PriceOverride) -> Price | None:
     """The listed price with the operator's in its place, at every hour, size and tier."""
-    own: dict[str, Any] = {name: usd for name in _OWN if (usd := getattr(override, name)) is not None}
+    given = msgspec.structs.asdict(override) | {"web_search_preview_usd": override.web_search_usd, "target": None}
+    own: dict[str, Any] = {name: usd for name, usd in given.items() if usd is not None}
     if listed is None:
         return Price(**own) if {"input_usd", "output_usd"} <= own.keys() else None
     if override.output_usd is not None:

@@ -42,6 +42,7 @@ _FEE_KEYS = {
     "web_search": "web_search_usd",
     "web_search_low": "web_search_low_usd",
     "web_search_high": "web_search_high_usd",
+    "web_search_preview": "web_search_preview_usd",
     "file_search": "file_search_usd",
     "code_session": "code_session_usd",
     "page": "page_usd",

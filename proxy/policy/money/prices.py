@@ -33,6 +33,7 @@ PIECES = {
     "web_search_usd": "search",
     "web_search_low_usd": "search",
     "web_search_high_usd": "search",
+    "web_search_preview_usd": "search",
     "file_search_usd": "search",
     "code_session_usd": "session",
     "page_usd": "page",
@@ -87,7 +88,7 @@ class Price(Struct, frozen=True):
     `image_usd` is per input image; `character_usd` per character read aloud, `audio_second_usd` per second heard,
     `output_second_usd` per second of sound or film made, where there is no price per token; `page_usd` per page of a
     document. `web_search_usd` is per search of medium context, `web_search_low_usd` and `web_search_high_usd` where
-    the others cost otherwise; `code_session_usd` per container of a code interpreter. `pictures` are prices of
+    the others cost otherwise, `web_search_preview_usd` where the tool of that name does; `code_session_usd` per container of a code interpreter. `pictures` are prices of
     one picture made, as (quality, size, USD), "" standing for any. `doubles_hour_writes`: an hour in the cache costs
     twice the input where no price says so. `makes_images`: the model's output may be images.
     `variants` are the prices of other service tiers, as (member, value, price), `factors` what others multiply
@@ -118,6 +119,7 @@ class Price(Struct, frozen=True):
     cached_image_usd: Decimal | None = None
     web_search_low_usd: Decimal | None = None
     web_search_high_usd: Decimal | None = None
+    web_search_preview_usd: Decimal | None = None
     code_session_usd: Decimal | None = None
     pictures: tuple[tuple[str, str, Decimal], ...] = ()
     picture_lines: tuple[PictureLine, ...] = ()
@@ -142,10 +144,15 @@ class Price(Struct, frozen=True):
         sized = {"low": self.web_search_low_usd, "high": self.web_search_high_usd}.get(context)
         return self.web_search_usd if sized is None else sized
 
-    def search_fees(self) -> list[Decimal]:
-        """What a web search may cost, whatever the size of its context; empty where no list says."""
-        fees = (self.web_search_usd, self.web_search_low_usd, self.web_search_high_usd)
-        return [usd for usd in fees if usd is not None]
+    def preview_search_usd(self) -> Decimal | None:
+        """A web search by the tool `web_search_preview`."""
+        return self.web_search_usd if self.web_search_preview_usd is None else self.web_search_preview_usd
+
+    def search_fees(self, *, previews: bool) -> list[Decimal]:
+        """What a web search may cost, whatever the size of its context; empty where no list says. `previews`: it may be one by
+        `web_search_preview`."""
+        fees = [self.web_search_usd, self.web_search_low_usd, self.web_search_high_usd]
+        return [usd for usd in (*fees, *[self.web_search_preview_usd] * previews) if usd is not None]
 
     def picture_usd(self, quality: str = "", size: str = "") -> Decimal | None:
         """One picture of a quality and size; the dearest that may be meant where either is not said ("", "auto")."""

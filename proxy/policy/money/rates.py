@@ -162,7 +162,7 @@ class Case(Struct, frozen=True):
         searches, files = tools.searches.at(uses), tools.file_searches.at(uses)
         if not self.is_listed:
             return searches * (price.web_search_usd or _ZERO) + files * (price.file_search_usd or _ZERO)
-        search_usd = max(price.search_fees(), default=tools.search_usd or SEARCH_USD)
+        search_usd = max(price.search_fees(previews=tools.previews), default=tools.search_usd or SEARCH_USD)
         file_usd = FILE_SEARCH_USD if price.file_search_usd is None else price.file_search_usd
         pictures = sum(runs.at(uses) * tokens for runs, tokens in tools.pictures)
         fees = searches * max(search_usd, tools.search_usd) + files * file_usd + pictures * PICTURE_TOKEN_USD

@@ -25,7 +25,7 @@ class Ending(Struct, frozen=True):
 
     `status` None: no answer came. `failed`: an error inside a 200 and no output. `stops_billing`:
     closing the connection ended the bill. `binary`: the reply was no JSON. `counted_output` tokens streamed past
-    where it is `countable`, which only a stream is that could be read; `input_tokens` is our estimate of the prompt.
+    where it is `countable`, which only a stream is that could be read; `input_tokens` is our estimate of the prompt, `ran` what its tools did where there is no usage.
     `told_all`: the usage is the last there is, whether all else came or not. `makes_speech`: text was read aloud. `pictures` came of the `copies` that were asked for. `characters` were asked to be read aloud. `hhmm` the UTC time of day, and `terms` what the reply says it was served
     at (`service_tier`: `priority`), for prices that depend on them.
     """
@@ -44,6 +44,7 @@ class Ending(Struct, frozen=True):
     pictures: int = 0
     copies: int = 1
     usage: Usage | None = None
+    ran: Usage = NO_USAGE
     input_tokens: int = 0
     counted_output: int = 0
     characters: int | None = None
@@ -146,7 +147,7 @@ def _priced(ending: Ending, usage: Usage, prices: Prices, hold_pusd: int) -> Set
 def _estimated(ending: Ending, prices: Prices, hold_pusd: int) -> Settlement:
     """No usage to go by: what needs none, what streamed past where the bill stopped with it; else all that was held."""
     usage = ending.usage
-    seen = usage or NO_USAGE
+    seen = usage or ending.ran
     if prices.own is None:
         return Settlement(0, "unknown", doubts=seen.doubts, usage=usage)
     if is_free(prices.own):

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.policy.money.pictures import picture_tokens
 from proxy.wire.toolset import brings_tools
@@ -32,6 +33,8 @@ LARGE_CODE_USD = Decimal("2")
 
 _AT_THE_CLIENT = frozenset({"function", "custom", "namespace", "shell", "local_shell", "apply_patch"})
 _AT_THE_CLIENT_BY_VERSION = ("computer", "browser_toolset", "bash", "text_editor", "memory", "tool_search")
+_READS_PAGES = frozenset({"browser_search", "browser_automation", "visit_website", "fetch_url"})  # Groq's, Perplexity's
+_IN_FILES = frozenset({"file_search", "collections_search"})  # OpenAI's and xAI's
 _LIKE_A_FUNCTION = ("parameters", "input_schema", "name", "function")
 _FREE_AT_OPENROUTER = frozenset({"openrouter:datetime", "openrouter:apply_patch"})
 _HARMLESS_PLUGINS = frozenset({"response-healing", "context-compression", "moderation", "file-parser"})
@@ -71,11 +74,12 @@ class Advice(Struct, frozen=True):
 class Tools(Struct, frozen=True):
     """What a provider's tools may do: searches (each at least `search_usd`), pictures drawn, sessions of code.
 
-    `found` are runs that bring so many tokens to read each, `advice` those of other models. `reads_on`: they may read what only the context window
+    `previews`: some are OpenAI's `web_search_preview`. `found` are runs that bring so many tokens to read each, `advice` those of other models. `reads_on`: they may read what only the context window
     bounds. `unbounded` names the tool nothing bounds the cost of, where the provider charges for tools.
     """
 
     searches: Uses = NEVER
+    previews: bool = False
     search_usd: Decimal = Decimal(0)
     file_searches: Uses = NEVER
     code_usd: Decimal = Decimal(0)
@@ -98,6 +102,7 @@ def read_tools(members: Mapping[str, Any]) -> Tools:
         all_of.append(_searching(Uses(told=sources if isinstance(sources, int) else _SOURCES), _SOURCE_USD, 0))
     return Tools(
         searches=sum((tools.searches for tools in all_of), NEVER),
+        previews=any(tools.previews for tools in all_of),
         search_usd=max((tools.search_usd for tools in all_of), default=Decimal(0)),
         file_searches=sum((tools.file_searches for tools in all_of), NEVER),
         code_usd=sum((tools.code_usd for tools in all_of), Decimal(0)),
@@ -169,16 +174,21 @@ def _own_tools(tools: Any, most: Uses, depth: int = 0) -> Iterator[Tools]:
 
 
 def _own_tool(kind: str, tool: dict[str, Any], uses: Uses) -> Tools:
+    if kind == "builtin_function" and "$web_search" in str(tool.get("function")):
+        return _searching(uses)  # Moonshot's; what it finds is read by the next call, which does not say how long it is
     if _is_at_the_client(kind):
         return _code(tool) if "container" in str(tool.get("environment")) else Tools()
     is_openrouters = kind.startswith("openrouter:")
     if "web_search" in kind or kind == "x_search":
         options = tool.get("parameters")
         most = options.get("max_results") if isinstance(options, dict) else None
-        return _searching(uses, _plugin_usd(most) if is_openrouters else Decimal(0))
-    if kind == "file_search":
+        searching = _searching(uses, _plugin_usd(most) if is_openrouters else Decimal(0))
+        return replace(searching, previews="preview" in kind)
+    if kind in _READS_PAGES:
+        return Tools(searches=uses, reads_on=True)
+    if kind in _IN_FILES:
         return Tools(file_searches=uses, found=((uses, TOKENS_PER_FILE_SEARCH),))
-    if kind.startswith("code_"):
+    if kind.startswith("code_") or kind == "programmatic_tool_calling":
         return _code(tool)
     if "image_generation" in kind:
         return Tools(pictures=((uses, picture_tokens(tool)),))

@@ -11,13 +11,15 @@ from proxy.policy.money.pricelist import completed
 from proxy.policy.names.catalogue import Model
 from proxy.policy.names.vendors import HOSTED_BY_OTHERS
 
+_FEES_OF_TOOLS = ("web_search", "web_search_preview", "file_search", "code_session")
 _FACTS = ("context_length", "max_output", "modes", "takes")
 
 
 def merged(entries: Iterable[Model], *, is_resold: bool = False) -> Model | None:
     """One entry of all, best first, each fact from the first that states it; None where there are none.
 
-    `is_resold`: the first is a reseller's, whose other hosts may write more than the author's own list says.
+    `is_resold`: the first is a reseller's, whose other hosts may write more than the author's own list says, and have not
+    the author's tools.
     """
     found = list({id(entry): entry for entry in entries}.values())
     if not found:
@@ -26,13 +28,15 @@ def merged(entries: Iterable[Model], *, is_resold: bool = False) -> Model | None
     pricing: Mapping[str, Any] = first.pricing
     sources = _said(first)
     told = {fact for facts in sources.values() for fact in facts}
+    is_elsewhere = is_resold and _is_hosted_by_others(first)
     for other in others:
-        pricing = completed(pricing, other.pricing)
+        foreign = _FEES_OF_TOOLS if is_elsewhere else ()
+        pricing = completed(pricing, {key: usd for key, usd in other.pricing.items() if key not in foreign})
         for source, facts in _said(other).items():
             new = [fact for fact in facts if fact not in told and (fact in pricing or fact in _FACTS)]
             sources[source] = (*sources.get(source, ()), *new)
             told.update(new)
-    sized = found[:1] if is_resold and _is_hosted_by_others(first) else found
+    sized = found[:1] if is_elsewhere else found
     return msgspec.structs.replace(
         first,
         pricing=pricing,
