@@ -114,6 +114,10 @@ class Interpreter:
                 )
             body = bridge.played(reply.first) if self._streamed else bridge.whole(reply.first)
         except CallerError as error:
+            if (failure := bridge.failure(reply.first)) is not None:
+                reply.status, body = failure
+                reply.replace_body(body)
+                return
             name = reply.provider.name
             raise UpstreamBadResponse(f"{name} sent a reply that cannot be said in another protocol: {error}") from None
         reply.replace_body(body, "text/event-stream" if self._streamed else "application/json")

@@ -19,7 +19,7 @@ from proxy.translate.messages_reading import read_messages
 from proxy.translate.messages_stream import MessagesStream
 from proxy.translate.messages_writing import write_messages
 from proxy.translate.reading import StreamReader
-from proxy.translate.replies_read import read_reply
+from proxy.translate.replies_read import failure_in, read_reply
 from proxy.translate.replies_written import chat_reply, messages_reply, responses_reply
 from proxy.translate.responses_events import ResponsesEvents
 from proxy.translate.responses_items import Recall, recalled
@@ -214,7 +214,7 @@ class Bridge:
         return self._writer.take()
 
     def whole(self, body: bytes) -> bytes:
-        """A reply that is no stream. Raises `CallerError`s where it is not what that protocol replies."""
+        """A reply that is no stream. Raises `CallerError`s where it is not what that protocol replies, or says that it failed."""
         reply = self._reply(body)
         shown = self._request.thinking.shown
         if self.target == "chat":
@@ -243,3 +243,11 @@ class Bridge:
         except InvalidJson:
             value = None
         return encode(envelope(self.target, fault_of(value, status)))
+
+    def failure(self, body: bytes) -> tuple[int, bytes] | None:
+        """The same of a reply that says it failed, and the status that is."""
+        try:
+            fault = failure_in(decode(body))
+        except InvalidJson:
+            return None
+        return None if fault is None else (fault.status, encode(envelope(self.target, fault)))

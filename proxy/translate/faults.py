@@ -30,7 +30,8 @@ def fault_of(body: Any, status: int = 0) -> Fault:
     found = status or status_of(error)
     message = message_of(error) or message_of(body) or f"The provider answered with status {found}."
     kind, param = said.get("type"), said.get("param")
-    code = _TOO_LONG_CODE if found in (400, 413, 422, 502) and _TOO_LONG.search(message) else code_of(error)
+    code = "" if "code" in said and said["code"] is None else code_of(error)
+    code = _TOO_LONG_CODE if found in (400, 413, 422, 502) and _TOO_LONG.search(message) else code
     return Fault(
         message,
         400 if code == _TOO_LONG_CODE and not status else found,

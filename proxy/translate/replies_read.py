@@ -16,6 +16,7 @@ from proxy.translate.tools import Known, apart
 from proxy.translate.usage import usage_elsewhere, usage_of
 from proxy.translate.values import (
     EXTRA,
+    Fault,
     Part,
     Protocol,
     Reasoning,
@@ -33,10 +34,10 @@ from proxy.wire.usage import Usage
 def read_reply(protocol: Protocol, body: dict[str, Any], known: Known, losses: Losses, made: str) -> Reply:
     """Read a reply that is no error; `made` is what ids begin with that a server left out.
 
-    Raises `InvalidValue` where its shape is not that protocol's.
+    Raises `InvalidValue` where its shape is not that protocol's, or it says that it failed.
     """
-    if body.get("error"):
-        raise InvalidValue(f"It is an error: {fault_of(body).message}")
+    if (failure := failure_in(body)) is not None:
+        raise InvalidValue(f"It is an error: {failure.message}")
     if _MEMBER[protocol] not in body:
         raise InvalidValue(f"It has no '{_MEMBER[protocol]}'.", param=_MEMBER[protocol])
     reply = _READ[protocol](body, losses)
@@ -54,6 +55,17 @@ def read_reply(protocol: Protocol, body: dict[str, Any], known: Known, losses: L
     return reply
 
 
+def failure_in(body: dict[str, Any]) -> Fault | None:
+    """What went wrong by a reply that says it failed, whatever its status."""
+    choices = body.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    error = body.get("error") or choice.get("error")
+    if error:
+        return fault_of({"error": error})
+    failed = choice.get("finish_reason") == "error" or body.get("status") in ("failed", "cancelled")
+    return INCOMPLETE if failed else None
+
+
 def _usage_elsewhere(body: dict[str, Any]) -> Usage | None:
     choices = body.get("choices")
     of_choices = [one.get("usage") for one in choices if isinstance(one, dict)] if isinstance(choices, list) else []
@@ -69,8 +81,6 @@ def _named(part: Part, known: Known, *, is_wrapped: bool) -> Part:
 def _chat(body: dict[str, Any], losses: Losses) -> Reply:
     choices = a_list(body.get("choices"), "choices")
     choice = an_object(choices[0], "choices") if choices else {}
-    if choice.get("finish_reason") == "error" or choice.get("error"):
-        raise InvalidValue(f"It is an error: {fault_of({'error': choice.get('error') or INCOMPLETE.message}).message}")
     message = an_object(choice.get("message") or {}, "message")
     losses.unless_empty("pictures", message.get("images"))
     losses.unless_empty("audio", message.get("audio"))
@@ -109,8 +119,6 @@ def _messages(body: dict[str, Any], losses: Losses) -> Reply:
 
 
 def _responses(body: dict[str, Any], losses: Losses) -> Reply:
-    if body.get("status") in ("failed", "cancelled"):
-        raise InvalidValue(f"Its status is {body['status']}.", param="status")
     items = [an_object(item, "output") for item in a_list(body.get("output"), "output")]
     parts = [part for item in items for part in read_output(item, losses)]
     ending = from_responses(body.get("status"), body.get("incomplete_details"))

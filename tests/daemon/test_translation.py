@@ -206,6 +206,39 @@ def test_an_error_reaches_the_client_in_its_own_envelope(daemon: Daemon, upstrea
     }
 
 
+FAILURES = [
+    ({"code": "rate_limit_exceeded", "message": "Too many."}, openai.RateLimitError, "rate_limit_exceeded"),
+    ({"code": "server_error", "message": "It broke."}, openai.InternalServerError, "server_error"),
+]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize(("error", "raised", "code"), FAILURES)
+def test_a_response_that_failed_is_told_as_it_says(
+    daemon: Daemon,
+    upstream: Upstream,
+    error: dict[str, str],
+    raised: type[openai.APIStatusError],
+    code: str,
+    streamed: bool,
+) -> None:
+    upstream.expect(
+        json_reply({"id": "resp_1", "object": "response", "status": "failed", "error": error, "output": []})
+    )
+    with codex(daemon) as client, pytest.raises(raised) as told:
+        client.chat.completions.create(model="only-responses/gpt-x", messages=HI, stream=streamed)
+    assert (told.value.code, told.value.body["message"]) == (code, error["message"])
+    assert "x-should-retry" not in told.value.response.headers
+
+
+def test_an_error_without_a_code_has_none(daemon: Daemon, upstream: Upstream) -> None:
+    error = {"message": "No.", "type": "invalid_request_error", "param": None, "code": None}
+    upstream.expect(json_reply({"error": error}, 400))
+    with codex(daemon) as client, pytest.raises(openai.BadRequestError) as told:
+        client.chat.completions.create(model="only-responses/gpt-x", messages=HI)
+    assert told.value.body == error
+
+
 def test_a_stream_that_breaks_off_ends_in_an_error_of_the_clients_protocol(daemon: Daemon, upstream: Upstream) -> None:
     upstream.expect(
         then(say(stream_head(), chunk(chat_chunk("Hello"))), close),
