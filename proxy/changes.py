@@ -58,7 +58,7 @@ def first_parts(
         models=ModelList(names, catalogue),
         default_provider=default_provider(settings),
         max_body=settings.max_body,
-        gate=Gate(settings.max_body_total),
+        gate=Gate(settings.max_body_total, exchange.upstream.pool),
         router=Router(settings, names, exchange.admission.prices, exchange.routes.of),
     )
     parts.router.resting.pacing, parts.router.resting.places = exchange.admission.pacing, exchange.admission.places

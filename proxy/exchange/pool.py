@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import os
+import resource
 import socket
 import ssl
 import time
@@ -26,6 +27,9 @@ from proxy.wire.outgoing import Pieces
 from proxy.wire.reply_head import KnownHeads
 
 IDLE_SECONDS = 15.0
+IDLE_SHARE = (
+    16  # of the descriptors of this process one in so many; beyond that what is idle makes room for what is not
+)
 ADDRESSES_SECONDS = 30.0
 # A second address is tried beside the first after so long (RFC 8305).
 SECOND_ADDRESS_SECONDS = 0.25
@@ -77,11 +81,22 @@ class Pool:
         """Close what is idle; what is lent out ends with its reply."""
         if self._sweeper is not None:
             self._sweeper.cancel()
+        self.close_idle()
+        self._idle.clear()
+
+    @property
+    def idle_connections(self) -> int:
+        """How many stand and serve nobody."""
+        return sum(map(len, self._idle.values()))
+
+    def close_idle(self) -> None:
+        """Close those, whose descriptors others want."""
         for idle in self._idle.values():
-            for connection in list(idle):
+            closing = idle[:]
+            idle.clear()
+            for connection in closing:
                 connection.free = None
                 connection.abort()
-        self._idle.clear()
 
     async def ask(self, origin: Origin, request: Request, connect_seconds: float) -> Response:
         """Send a request and wait for the head of the reply. Raises `Unreachable`, `Broken` or `NotHttp`."""
@@ -103,6 +118,8 @@ class Pool:
 
     async def _open(self, origin: Origin, seconds: float) -> Connection:
         idle = self.idle(origin)
+        if self.idle_connections > resource.getrlimit(resource.RLIMIT_NOFILE)[0] // IDLE_SHARE:
+            self.close_idle()
         try:
             async with asyncio.timeout(seconds):
                 connection = await self._connect(origin)

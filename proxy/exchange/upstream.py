@@ -75,14 +75,14 @@ class Upstream:
         """Open the pool; must run inside the event loop. `told` gets (event, reason)."""
         self._told = told or (lambda event, reason: None)
         self._untrusted: dict[str, str] = {}
-        self._pool = Pool()
-        self.outbox = self._pool.outbox
+        self.pool = Pool()
+        self.outbox = self.pool.outbox
         self._environment_proxies = urllib.request.getproxies()
         self.off_loop = OffLoop()
 
     async def close(self) -> None:
         """Close every pooled connection."""
-        self._pool.close()
+        self.pool.close()
         self.off_loop.close()
 
     @coroutine
@@ -161,7 +161,7 @@ class Upstream:
             async with asyncio.timeout(seconds):
                 origin, head = self._addressed(provider, request)
                 sent = Request(request.method, head, request.pieces)
-                response = await self._pool.ask(origin, sent, provider.timeouts.connect)
+                response = await self.pool.ask(origin, sent, provider.timeouts.connect)
                 try:
                     yield response
                 finally:
@@ -173,7 +173,7 @@ class Upstream:
     async def _opened(self, provider: Provider, origin: Origin, listener: Listener) -> Connection:
         """A new connection; why there is no TLS is told once. Raises `Unreachable`."""
         try:
-            connection = await self._pool.open(origin, provider.timeouts.connect)
+            connection = await self.pool.open(origin, provider.timeouts.connect)
         except Unreachable as error:
             if error.is_tls and self._untrusted.get(provider.name) != error.reason:
                 self._untrusted[provider.name] = error.reason
@@ -191,7 +191,7 @@ class Upstream:
         silence = timeouts.first_byte if call.stream and not draws else whole
         origin, head = self._addressed(provider, request)
         is_to_stream = call.stream and call.endpoint.shape != "other"
-        way = request.wire[call.stream] = origin, self._pool.idle(origin), head, whole, silence, is_to_stream
+        way = request.wire[call.stream] = origin, self.pool.idle(origin), head, whole, silence, is_to_stream
         return way
 
     def _addressed(self, provider: Provider, request: UpstreamRequest) -> tuple[Origin, bytes]:

@@ -20,7 +20,7 @@ from harness.daemon import Daemon, chat_body
 from harness.events import chat_reply
 from harness.http import Connection, Ended, Reply
 from harness.setting import CLIENT_KEY, config_for
-from harness.steps import hang, json_reply
+from harness.steps import hang, json_reply, pause, then
 from harness.surroundings import PATIENCE_SECONDS
 from harness.upstream import Upstream
 
@@ -167,8 +167,11 @@ def test_calls_are_taken_as_descriptors_allow_and_the_greedy_are_refused(
     upstream.reset()
 
 
-def test_connections_beyond_the_descriptors_are_turned_away(start_daemon: StartDaemon, upstream: Upstream) -> None:
-    daemon = start_daemon(keys=KEYS, most_descriptors=150)
+@pytest.mark.parametrize("most", [150, 64, 40])
+def test_connections_beyond_the_descriptors_are_turned_away(
+    start_daemon: StartDaemon, upstream: Upstream, most: int
+) -> None:
+    daemon = start_daemon(keys=KEYS, most_descriptors=most)
     upstream.expect(json_reply(chat_reply()), again=True)
     with ExitStack() as stack:
         idle = [stack.enter_context(daemon.connect()) for _ in range(200)]
@@ -176,6 +179,28 @@ def test_connections_beyond_the_descriptors_are_turned_away(start_daemon: StartD
         assert b'"overloaded"' in refused and b"x-tollkeeper-request-id: req_" in refused
         assert daemon.metric("tollkeeper_build_info") == 1, "the admin port still answers"
     assert _soon(lambda: ask(daemon, "b").status == 200), "when they have gone there is room again"
+
+
+def test_descriptors_that_run_short_are_not_told_as_a_providers_fault(
+    start_daemon: StartDaemon, upstream: Upstream
+) -> None:
+    daemon = start_daemon(keys=KEYS, most_descriptors=150)
+    upstream.expect(then(pause(1), json_reply(chat_reply())), again=True)
+    for _ in range(2):  # the second time connections to the provider stand that serve nobody
+        with ExitStack() as stack:
+            connections = [stack.enter_context(daemon.connect()) for _ in range(130)]
+            for connection in connections:
+                with contextlib.suppress(ConnectionError):  # turned away
+                    connection.send(request(daemon, "a"))
+            assert daemon.metric("tollkeeper_build_info") == 1, "the admin port still answers"
+            answers = Counter(_answer(connection) for connection in connections)
+        assert set(answers) == {(200, None), (503, "overloaded")}
+        assert answers[200, None] >= 50
+
+
+def _answer(connection: Connection) -> tuple[int, str | None]:
+    reply = connection.read_reply()
+    return reply.status, None if reply.status == 200 else reply.error["code"]
 
 
 def _soon(works: Callable[[], bool]) -> bool:

@@ -13,11 +13,13 @@ from collections.abc import Awaitable
 from aiohttp.web_request import BaseRequest
 
 from proxy.errors import Overloaded, RequestTooLarge
+from proxy.exchange.pool import Pool
 from proxy.policy.limits.turns import Turns
 from proxy.web.upload import Upload
 
 MOST_CALLS = 10_000
 DESCRIPTORS = 65_536
+OURS = 30
 PER_TURN = 16
 _FEW = 8  # whoever takes one of the last has the loop's next turn seen to: that none of its turns has more is all that counts
 # What a call costs at least, in the bytes that cost as much to read.
@@ -35,8 +37,10 @@ def allow_descriptors() -> None:
 
 
 def most_descriptors() -> int:
-    """Four fifths of the descriptors this process may have open; the rest is for files, the ledger and ourselves."""
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 4 // 5
+    """Four fifths of the descriptors this process may have open; the rest, `OURS` where there are few, is for files, the ledger,
+    the admin port and the control socket."""
+    all_of_them = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return min(all_of_them * 4 // 5, max(all_of_them - OURS, all_of_them // 4))
 
 
 class Shares:
@@ -79,8 +83,9 @@ class Shares:
 class Gate:
     """`enter` takes one of the `calls` for a key, to be given back at its end. `bodies` are the bytes of bodies being read."""
 
-    def __init__(self, most_body_bytes: int) -> None:
-        """A call has a descriptor on either side."""
+    def __init__(self, most_body_bytes: int, pool: Pool) -> None:
+        """A call has a descriptor on either side; what stands in the `pool` has one as well."""
+        self._pool = pool
         self.calls = Shares(min(MOST_CALLS, most_descriptors() // 2))
         self.bodies = Shares(most_body_bytes)
         self._turns: Turns[asyncio.Future[None]] = Turns()
@@ -117,8 +122,12 @@ class Gate:
             raise
 
     def has_room_for(self, connections: int) -> bool:
-        """Whether so many connections of clients leave a descriptor for every call's other side."""
-        return connections + self.calls.total <= most_descriptors()
+        """Whether so many connections of clients leave a descriptor for every call's other side, as all may call at once.
+        Connections to providers that wait for a call give way."""
+        most = most_descriptors()
+        if connections + self.calls.total + self._pool.idle_connections > most:
+            self._pool.close_idle()
+        return connections + self.calls.most <= most
 
     def _turn(self) -> None:
         """The loop has gone round: the next few may enter."""
