@@ -81,7 +81,7 @@ export function Alerts({ place }: { place: Place }) {
           <Terms write={write} measures={data.measures} before={{}} done={() => setMaking(false)} />
         </Dialog>
       )}
-      {chosen && data && <One key={chosen.name} of={chosen} measures={data.measures} write={write} />}
+      {chosen && data && <One key={chosen.name} of={chosen} measures={data.measures} write={write} after={again} />}
     </div>
   );
 }
@@ -93,9 +93,11 @@ const WATCHED: Column<Watched & { unit: string }>[] = [
   { name: "Since", of: (one) => (one.since ? <When at={one.since} /> : "–"), wide: true },
 ];
 
-function One({ of, measures, write }: { of: Rule; measures: Measure[]; write: Write }) {
+function One({ of, measures, write, after }: { of: Rule; measures: Measure[]; write: Write; after: () => void }) {
   const [tried, setTried] = useState<Tried | null>(null);
   const trying = useWrite(() => undefined);
+  const entry = useResource<{ version: number; value: Record<string, unknown> }>(`settings/alert_rules/${encodeURIComponent(of.name)}`, 0, true);
+  const saving = useWrite(() => (after(), entry.again()));
   const close = () => go(hashOf("alerts"));
   const test = async () => setTried(await trying.run<Tried>("POST", `alerts/rules/${encodeURIComponent(of.name)}/test`, { body: {} }));
   const remove = async () => (await write.run("DELETE", `settings/alert_rules/${encodeURIComponent(of.name)}`)) && close();
@@ -110,7 +112,8 @@ function One({ of, measures, write }: { of: Rule; measures: Measure[]; write: Wr
         </button>
         <Twice word="Remove" sure={`Remove ${of.name} now`} write={write} onSure={() => void remove()} />
       </div>
-      <Terms name={of.name} write={write} measures={measures} before={of.rule} done={() => undefined} />
+      {entry.error && <Problem error={entry.error} again={entry.again} />}
+      {entry.data && <Terms key={entry.data.version} name={of.name} write={saving} measures={measures} before={entry.data.value} version={entry.data.version} done={() => undefined} />}
     </Dialog>
   );
 }

@@ -7,7 +7,7 @@ import type { Budget } from "../types";
 import { BudgetLines, useEnds } from "../ui/budgets";
 import { Card, Dialog, Head, Problem, State, Usd, Waiting, When } from "../ui/parts";
 import { Table, type Column } from "../ui/table";
-import { Choice, Form, Text, useWrite, type Write } from "../ui/write";
+import { Choice, Form, ifStill, Text, useWrite, type Write } from "../ui/write";
 
 const PERS = ["month", "day", "week", "hour", "total"];
 const columns = (ends: Map<string, string>): Column<Budget>[] => [
@@ -54,7 +54,7 @@ function Lasts({ one, end }: { one: Budget; end: string | undefined }) {
 function Making({ write, close }: { write: Write; close: () => void }) {
   const send = async (given: Record<string, string>) => {
     const value = { usd: Number(given.usd), per: given.per };
-    if (await write.run("PUT", `settings/budgets/${encodeURIComponent(given.name ?? "")}`, { body: { value } })) close();
+    if (await write.run("PUT", `settings/budgets/${encodeURIComponent(given.name ?? "")}`, { body: { value }, headers: ifStill() })) close();
   };
   return (
     <Dialog title={<h2>New budget for everything together</h2>} onClose={close}>

@@ -5,7 +5,7 @@ import { hashOf } from "../router";
 import type { Provider } from "../types";
 import { Card, Dialog, isForbidden, Problem, State, Waiting, type Tone } from "../ui/parts";
 import { Table, type Column } from "../ui/table";
-import { Form, Text, Twice, useWrite, type Write } from "../ui/write";
+import { Form, ifStill, Text, Twice, useWrite, type Write } from "../ui/write";
 
 interface Entry {
   version: number;
@@ -15,12 +15,13 @@ interface Entry {
 
 const pathOf = (name: string) => `settings/providers/${encodeURIComponent(name)}`;
 
-export function ProviderSheet({ of, write, close }: { of: Provider; write: Write; close: () => void }) {
+export function ProviderSheet({ of, write, after, close }: { of: Provider; write: Write; after: () => void; close: () => void }) {
   const entry = useResource<Entry>(pathOf(of.provider));
-  const send = async (given: Record<string, string>) => {
+  const saving = useWrite(() => (after(), entry.again()));
+  const send = (given: Record<string, string>) => {
     const changed = Object.entries({ base_url: given.base_url, api_key: given.api_key }).filter(([, text]) => text);
     const value = { ...entry.data?.value, ...Object.fromEntries(changed) };
-    if (await write.run("PUT", pathOf(of.provider), { body: { value }, headers: { "If-Match": `"${entry.data?.version}"` } })) entry.again();
+    void saving.run("PUT", pathOf(of.provider), { body: { value }, headers: ifStill(entry.data?.version) });
   };
   const remove = async () => (await write.run("DELETE", pathOf(of.provider))) && close();
   return (
@@ -37,7 +38,7 @@ export function ProviderSheet({ of, write, close }: { of: Provider; write: Write
       {!entry.data && !entry.error && <Waiting />}
       {entry.data?.source === "store" ? (
         <>
-          <Form key={entry.data.version} write={write} send={(given) => void send(given)} word="Put it in force">
+          <Form key={entry.data.version} write={saving} send={send} word="Put it in force">
             <Text name="base_url" title="Address" hint="as the kind says" value={String(entry.data.value.base_url ?? "")} />
             <Text name="api_key" title="Another key, sealed on disk; empty: the one there is" type="password" />
           </Form>

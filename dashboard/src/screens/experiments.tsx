@@ -5,7 +5,7 @@ import { useResource } from "../resource";
 import { go, hashOf, type Place } from "../router";
 import { Card, Dialog, Empty, Problem, State, type Tone } from "../ui/parts";
 import { Table, type Column } from "../ui/table";
-import { Choice, Form, Text, Twice, useWrite, type Write } from "../ui/write";
+import { Choice, Form, ifStill, Text, Twice, useWrite, type Write } from "../ui/write";
 
 interface Arm {
   target: string;
@@ -97,7 +97,7 @@ function Making({ write, close, model, to, name }: { write: Write; close: () => 
     const arms = [{ target: given.first, share: 100 - part }, { target: given.second, share: part }];
     const ramp = (given.ramp ?? "").split(",").map(Number).filter((one) => one > 0);
     const value = { model: given.model, arms, metric: given.metric, ...(ramp.length ? { ramp, step: given.step || "24h" } : {}) };
-    if (await write.run("PUT", `experiments/${encodeURIComponent(given.name ?? "")}`, { body: { value } })) close();
+    if (await write.run("PUT", `experiments/${encodeURIComponent(given.name ?? "")}`, { body: { value }, headers: ifStill() })) close();
   };
   return (
     <Dialog title={<h2>New experiment</h2>} onClose={close}>

@@ -7,7 +7,7 @@ import type { Provider } from "../types";
 import { Card, Dialog, Empty, Head, Problem, State, Waiting } from "../ui/parts";
 import { LastHour, ProviderState, useLastHour } from "../ui/provider";
 import { Table, type Column } from "../ui/table";
-import { Choice, Form, Text, useWrite, type Write } from "../ui/write";
+import { Choice, Form, ifStill, Text, useWrite, type Write } from "../ui/write";
 import { ProviderSheet, Sealed } from "./credentials";
 
 interface Tried {
@@ -62,7 +62,7 @@ export function Providers({ place }: { place: Place }) {
         )}
       </Card>
       <Sealed />
-      {chosen && <ProviderSheet key={chosen.provider} of={chosen} write={write} close={() => go(hashOf("providers"))} />}
+      {chosen && <ProviderSheet key={chosen.provider} of={chosen} write={write} after={again} close={() => go(hashOf("providers"))} />}
       {adding && <Adding write={write} close={() => setAdding(false)} />}
     </div>
   );
@@ -86,7 +86,7 @@ function Adding({ write, close }: { write: Write; close: () => void }) {
     const value = Object.fromEntries(
       [["kind", given.kind], ["base_url", given.base_url], ["api_key", given.api_key]].filter(([, text]) => text),
     );
-    if (await write.run("PUT", `settings/providers/${encodeURIComponent(given.name ?? "")}`, { body: { value } })) close();
+    if (await write.run("PUT", `settings/providers/${encodeURIComponent(given.name ?? "")}`, { body: { value }, headers: ifStill() })) close();
   };
   return (
     <Dialog title={<h2>New provider</h2>} onClose={close}>

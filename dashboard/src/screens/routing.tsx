@@ -5,7 +5,7 @@ import { useResource } from "../resource";
 import { hashOf, type Place } from "../router";
 import { Card, Empty, Head, Problem, Waiting } from "../ui/parts";
 import { Table, type Column } from "../ui/table";
-import { Choice, Form, listOf, Text, useWrite } from "../ui/write";
+import { Choice, Form, ifStill, listOf, Text, useWrite } from "../ui/write";
 import { Experiments } from "./experiments";
 import { Strategies, type Known } from "./strategies";
 
@@ -20,7 +20,7 @@ interface Decision {
 }
 
 export interface Stored {
-  sections: Record<string, Record<string, { value: unknown; source: string }>>;
+  sections: Record<string, Record<string, { version: number; value: unknown; source: string }>>;
 }
 
 export function Routing({ place }: { place: Place }) {
@@ -112,7 +112,7 @@ function Chains({ models, error, after }: { models: Stored["sections"][string] |
   const write = useWrite(after);
   const send = (given: Record<string, string>) => {
     const value = { target: given.target, fallbacks: listOf(given.fallbacks) };
-    void write.run("PUT", `settings/models/${encodeURIComponent(given.name ?? "")}`, { body: { value } });
+    void write.run("PUT", `settings/models/${encodeURIComponent(given.name ?? "")}`, { body: { value }, headers: ifStill(models?.[given.name ?? ""]?.version) });
   };
   const rows = Object.entries(models ?? {}).map(([name, { value, source }]) => chainOf(name, value, source));
   return (

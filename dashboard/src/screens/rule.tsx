@@ -1,6 +1,6 @@
 // The terms of an alert rule: what is measured, of what part, and when it fires.
 import { useState } from "preact/hooks";
-import { Choice, Form, listOf, Text, type Write } from "../ui/write";
+import { Choice, Form, ifStill, listOf, Text, type Write } from "../ui/write";
 
 // `watches`: what it is measured of, each by itself, as it stands; null where the rule says that. `only` may narrow it.
 export interface Measure {
@@ -16,13 +16,14 @@ interface Given {
   write: Write;
   measures: Measure[];
   before: Record<string, unknown>;
+  version?: number;
   done: () => void;
 }
 
 const EACH = ["", "key", "tenant", "provider", "model", "endpoint"];
 
 // What is not in the form stays as it was.
-export function Terms({ name, write, measures, before, done }: Given) {
+export function Terms({ name, write, measures, before, version, done }: Given) {
   const [metric, setMetric] = useState(String(before.metric ?? measures[0]?.metric ?? ""));
   const text = (member: string) => String(before[member] ?? "");
   const was = (before.only ?? {}) as Record<string, string>;
@@ -32,7 +33,7 @@ export function Terms({ name, write, measures, before, done }: Given) {
     const only = Object.fromEntries((measure?.only ?? []).map((one) => [one, given[`only ${one}`] ?? ""]).filter(([, of]) => of));
     const span = measure?.watches ? {} : { over: given.over || "1h", ...(given.each ? { each: given.each } : {}), ...(min_calls ? { min_calls } : {}) };
     const value = { ...rest, metric, [given.side ?? "above"]: given.limit, ...span, ...(given.lasts ? { lasts: given.lasts } : {}), only, severity: given.severity, to: listOf(given.to) };
-    if (await write.run("PUT", `alerts/rules/${encodeURIComponent(name ?? given.name ?? "")}`, { body: { value } })) done();
+    if (await write.run("PUT", `alerts/rules/${encodeURIComponent(name ?? given.name ?? "")}`, { body: { value }, headers: ifStill(version) })) done();
   };
   return (
     <Form write={write} send={(given) => void send(given)} word={name ? "Put it in force" : "Make it"}>

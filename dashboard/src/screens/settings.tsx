@@ -4,7 +4,7 @@ import { useResource } from "../resource";
 import { go, hashOf, type Place } from "../router";
 import { Card, Dialog, Empty, Head, Problem, Waiting, When } from "../ui/parts";
 import { Table, type Column } from "../ui/table";
-import { Choice, Form, Text, Twice, useWrite } from "../ui/write";
+import { Choice, Form, ifStill, Text, Twice, useWrite } from "../ui/write";
 
 interface Setting {
   version: number;
@@ -89,7 +89,7 @@ function Making({ sections, after, close }: { sections: string[]; after: () => v
     setWrong(value === undefined ? NOT_JSON : "");
     if (value === undefined) return;
     const path = `settings/${given.section}/${encodeURIComponent(given.name ?? "")}`;
-    if (await write.run("PUT", path, { body: { value, reason: given.reason ?? "" }, headers: { "If-Match": '"0"' } })) close();
+    if (await write.run("PUT", path, { body: { value, reason: given.reason ?? "" }, headers: ifStill() })) close();
   };
   return (
     <Dialog title={<h2>New entry</h2>} onClose={close}>
@@ -126,7 +126,7 @@ function One({ of, after }: { of: Entry; after: () => void }) {
   const send = async (given: Record<string, string>) => {
     const value = parsed(given.value ?? "");
     setWrong(value === undefined ? NOT_JSON : "");
-    if (value !== undefined) await write.run("PUT", path, { body: { value, reason: given.reason ?? "" }, headers: { "If-Match": `"${of.version}"` } });
+    if (value !== undefined) await write.run("PUT", path, { body: { value, reason: given.reason ?? "" }, headers: ifStill(of.version) });
   };
   const remove = async () => (await write.run("DELETE", path)) && close();
   return (

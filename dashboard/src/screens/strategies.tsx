@@ -4,7 +4,7 @@ import { ask } from "../api";
 import { count, milliseconds, share, usd } from "../format";
 import { Card, Empty, Problem, State, Waiting } from "../ui/parts";
 import { Table, type Column } from "../ui/table";
-import { Choice, Form, listOf, Text, useWrite } from "../ui/write";
+import { Choice, Form, ifStill, listOf, Text, useWrite } from "../ui/write";
 import type { Stored } from "./routing";
 
 type Weights = Record<"cost" | "speed" | "quality" | "load", number>;
@@ -52,8 +52,8 @@ export function Strategies({ known, stored, after }: { known: Known; stored: Sto
     setWeights(known.strategies[name]!.weights);
   };
   const send = (given: Record<string, string>) => {
-    const before = (stored[given.name ?? ""]?.value ?? {}) as object;
-    void write.run("PUT", `routing/strategies/${encodeURIComponent(given.name ?? "")}`, { body: { value: { ...before, weights } } });
+    const was = stored[given.name ?? ""];
+    void write.run("PUT", `routing/strategies/${encodeURIComponent(given.name ?? "")}`, { body: { value: { ...(was?.value as object), weights } }, headers: ifStill(was?.version) });
   };
   return (
     <Card title="Strategies" aside={`${count(known.own.length)} of your own`}>

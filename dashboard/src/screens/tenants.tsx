@@ -7,7 +7,7 @@ import type { Budget } from "../types";
 import { BudgetLines } from "../ui/budgets";
 import { Card, Dialog, Empty, Head, Problem, Usd, Waiting } from "../ui/parts";
 import { Table, type Column } from "../ui/table";
-import { Choice, Form, listOf, Text, Twice, useWrite, type Write } from "../ui/write";
+import { Choice, Form, ifStill, listOf, Text, Twice, useWrite, type Write } from "../ui/write";
 
 interface Tenant {
   name: string;
@@ -69,13 +69,14 @@ export function Tenants({ place }: { place: Place }) {
           <Terms write={write} before={{}} version={0} done={() => setMaking(false)} />
         </Dialog>
       )}
-      {chosen && <One key={chosen.name} of={chosen} write={write} />}
+      {chosen && <One key={chosen.name} of={chosen} write={write} after={again} />}
     </div>
   );
 }
 
-function One({ of, write }: { of: Tenant; write: Write }) {
+function One({ of, write, after }: { of: Tenant; write: Write; after: () => void }) {
   const entry = useResource<Entry>(pathOf(of.name));
+  const saving = useWrite(() => (after(), entry.again()));
   const close = () => go(hashOf("tenants"));
   const remove = async () => (await write.run("DELETE", pathOf(of.name))) && close();
   return (
@@ -101,7 +102,7 @@ function One({ of, write }: { of: Tenant; write: Write }) {
       {entry.error && <Problem error={entry.error} again={entry.again} />}
       {entry.data?.source === "store" ? (
         <>
-          <Terms key={entry.data.version} name={of.name} write={write} before={entry.data.value} version={entry.data.version} done={entry.again} />
+          <Terms key={entry.data.version} name={of.name} write={saving} before={entry.data.value} version={entry.data.version} done={() => undefined} />
           <div><Twice word="Remove" sure={`Remove ${of.name} now`} write={write} onSure={() => void remove()} /></div>
         </>
       ) : entry.data && <p class="note-box">It stands in {entry.data.source}; change it there, and reload.</p>}
@@ -125,7 +126,7 @@ function Terms({ name, write, before, version, done }: { name?: string; write: W
       credentials: { ...(before.credentials as object), ...(given.provider && given.secret ? { [given.provider]: given.secret } : {}) },
     };
     const value = Object.fromEntries(Object.entries(changed).filter(([, said]) => said !== null && JSON.stringify(said) !== "{}"));
-    if (await write.run("PUT", pathOf(name ?? given.name ?? ""), { body: { value }, headers: { "If-Match": `"${version}"` } })) done();
+    if (await write.run("PUT", pathOf(name ?? given.name ?? ""), { body: { value }, headers: ifStill(version) })) done();
   };
   return (
     <Form write={write} send={(given) => void send(given)} word={name ? "Put it in force" : "Make it"}>

@@ -1,7 +1,7 @@
 // Changing something: one at a time, what the daemon says against it, and what is so afterwards read back.
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
-import { ask, type Asked } from "../api";
+import { ask, Refused, type Asked } from "../api";
 import { Problem } from "./parts";
 
 export interface Write {
@@ -22,6 +22,7 @@ export function useWrite(after: () => void): Write {
       return answer;
     } catch (problem) {
       setError(problem as Error);
+      if (problem instanceof Refused && problem.status === 412) after(); // somebody was quicker: that is what is changed next
       return null;
     } finally {
       setBusy(false);
@@ -29,6 +30,9 @@ export function useWrite(after: () => void): Write {
   };
   return { busy, error, run };
 }
+
+// The version that is to be changed, as it was read; 0: there is to be none yet. Somebody else may have been quicker.
+export const ifStill = (version = 0) => ({ "If-Match": `"${version}"` });
 
 // What cannot be taken back wants a second press.
 export function Twice({ word, sure, write, onSure }: { word: string; sure: string; write: Write; onSure: () => void }) {
