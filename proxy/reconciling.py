@@ -229,7 +229,9 @@ class Reconciler:
         for day in news:
             log.warning("bill_drift", **msgspec.to_builtins(day_row(day)))
         if news:
-            self._alerts.tell(TYPE, [msgspec.to_builtins(day_row(day)) for day in news], keep)
+            await asyncio.wrap_future(
+                self._alerts.tell(TYPE, [msgspec.to_builtins(day_row(day)) for day in news], keep)
+            )
         else:
             await self._do(keep)
         if low:

@@ -93,9 +93,9 @@ class Alerts:
     def tell(
         self, type_: str, each: Iterable[dict[str, Any]], along: Callable[[sqlite3.Connection], object], *,
         to: Sequence[str] = (),
-    ) -> None:  # fmt: skip
-        """Tell of something else, a message of `type_` for each; kept in one transaction with `along`. `to`: names of those
-        who are told; none means all."""
+    ) -> Future[None]:  # fmt: skip
+        """Tell of something else, a message of `type_` for each; kept in one transaction with `along`, which who must know it
+        kept waits for. `to`: names of those who are told; none means all."""
         made_ms, hooks, news = int(time.time() * 1000), [one.id for one in self._named(to)], list(each)
         messages = [message for data in news for message in _message(type_, data, hooks, made_ms)]
         self._events.tell([("alert", {"type": type_, **data}, "") for data in news])
@@ -110,7 +110,9 @@ class Alerts:
             elif messages:
                 self._on_loop(self._webhooks.send, messages)
 
-        self._writer.do(keep).add_done_callback(kept)
+        keeping: Future[None] = self._writer.do(keep)
+        keeping.add_done_callback(kept)
+        return keeping
 
     async def try_out(self, type_: str, data: dict[str, Any], to: Sequence[str]) -> list[Sent]:
         """Send a message once, to each of those named, and say what became of it."""

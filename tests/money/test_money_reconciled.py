@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -22,9 +23,12 @@ TOKEN = "admin-canary-bb02"
 
 
 def reconciled(daemon: Daemon, *words: str) -> dict[str, Any]:
+    began = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
     done = typed(daemon.folder, "reconcile", "--json", *words, "--config", str(daemon.folder / "config.yaml"))
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
+    read = [row["until"] for row in found["days"] if row["source"] == "key" and row["state"] == "open"]
+    assert "--now" not in words or min(read) >= began, "what is answered is older than the question"
     found["account"] = [row for row in found["days"] if row["provider"] == "openrouter/account"]
     return {**found, "days": [row for row in found["days"] if row not in found["account"]]}
 
