@@ -18,6 +18,7 @@ from proxy.policy.values import Provider
 from proxy.stores.failures import JournalUnwritable
 from proxy.stores.records import Corrected, Hold, Row
 from proxy.wire.endpoints import DRAWING, HEARING
+from proxy.wire.error_objects import code_of
 from proxy.wire.findings import Findings
 from proxy.wire.transcripts import heard
 from proxy.wire.usage import NO_USAGE, Usage
@@ -103,7 +104,7 @@ class Unfinished(Struct, frozen=True):
             paid(self.row, settlement, settlement.usage or told.usage),
             served=told.served_model or self.row.served,
             outcome=_OUTCOMES.get(status or "", "unfinished"),
-            error=None if told.error is None else told.error_code,
+            error=None if told.error is None else code_of(told.error),
         )
         _, durable = accounting.book(row, self.hold.charges, settlement.doubts)
         accounting.ended(row)

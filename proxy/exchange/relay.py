@@ -18,7 +18,9 @@ from proxy.wire.alike import NOTHING_ALIKE
 from proxy.wire.chunks import parted
 from proxy.wire.endpoints import DRAWING
 from proxy.wire.error_objects import kind_of
+from proxy.wire.findings import Findings
 from proxy.wire.first_token import has_first_token
+from proxy.wire.media_events import is_last
 
 FOLLOWS_SECONDS = 0.2
 
@@ -51,7 +53,7 @@ async def relay(client: Client, reply: Reply, record: Record, headers: bytes) ->
             await passing(client, reply, record, timeout)
     except (TimeoutError, UpstreamReset) as error:
         # what befalls the connection after the terminal event is no longer the client's concern
-        if not (reply.is_event_stream and reply.findings.complete):
+        if not (reply.is_event_stream and _is_over(reply.findings, record)):
             raise _out_of_time(reply, whole, until) if isinstance(error, TimeoutError) else error from None
     finally:
         reply.show(None)
@@ -61,6 +63,12 @@ async def relay(client: Client, reply: Reply, record: Record, headers: bytes) ->
     if reply.interpreter is not None:
         client.say(reply.interpreter.finish())
     client.end()
+
+
+def _is_over(findings: Findings, record: Record) -> bool:
+    """Whether nothing is missing though a stream broke off; of one without a protocol only its last event can say so."""
+    is_said = findings.terminal or findings.error is not None or is_last(findings.latest_type)
+    return findings.complete and (record.shape != "other" or is_said)
 
 
 def _told_within(reply: Reply) -> UpstreamError:

@@ -19,7 +19,7 @@ from proxy.exchange.response import Broken, NotHttp, Response, Sink
 from proxy.exchange.stepper import Timeout
 from proxy.policy.retries.retry import Seen, Trouble, retry_after_seconds
 from proxy.policy.values import Provider
-from proxy.wire.error_objects import Missing, message_of, missing_from
+from proxy.wire.error_objects import Missing, code_of, message_of, missing_from
 from proxy.wire.findings import Findings
 from proxy.wire.headers import Headers, lines_of, replaced, safe
 from proxy.wire.long_texts import count_pictures
@@ -223,7 +223,7 @@ class Reply(Struct, eq=False):
         if self.status >= 400:
             return status, code or (None if findings.error is None else status)
         if findings.error is not None and findings.broke:
-            return f"200_error_{findings.error_status}", code or findings.error_code
+            return f"200_error_{findings.error_status}", code or code_of(findings.error)
         return code or status, code
 
     def error_message(self) -> str:

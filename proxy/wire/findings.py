@@ -14,9 +14,10 @@ from msgspec import UNSET, Raw, Struct
 
 from proxy.wire.counting import text_of, tokens_in
 from proxy.wire.endpoints import Shape
-from proxy.wire.error_objects import code_of, is_of_no_endpoint, status_of
+from proxy.wire.error_objects import is_of_no_endpoint, status_of
 from proxy.wire.events import Event, read_event, read_inner, read_value
 from proxy.wire.json_text import SMALL
+from proxy.wire.media_events import is_midway
 from proxy.wire.response import Standing
 from proxy.wire.structs import often_set
 from proxy.wire.tools import ToolRuns, may_have_searched, with_usual_search
@@ -58,6 +59,7 @@ class Findings(Struct, eq=False):
     has_told_all: bool = False
     _tier: Any = None
     _standing: Standing | None = None
+    latest_type: str = ""  # on the endpoints that have no protocol of their own
     terminal: bool = False
     countable: bool = False
     counted_output: int = 0
@@ -90,7 +92,7 @@ class Findings(Struct, eq=False):
             return True
         if self._shape in ("chat", "completions"):
             return bool(self._finished) and not self._open
-        return self._shape == "other"
+        return self._shape == "other" and not is_midway(self.latest_type)
 
     @property
     def usage(self) -> Usage | None:
@@ -138,11 +140,6 @@ class Findings(Struct, eq=False):
     def error_status(self) -> int:
         """The HTTP status an error inside a 200 stands for."""
         return status_of(self.error)
-
-    @property
-    def error_code(self) -> str:
-        """The error's own word for itself, else the status it stands for."""
-        return code_of(self.error)
 
     @property
     def failed(self) -> bool:
@@ -273,6 +270,8 @@ class Findings(Struct, eq=False):
 
     def _see_type(self, event: Event, data: bytes) -> None:
         kind = event.type if isinstance(event.type, str) else ""
+        if self._shape == "other":
+            self.latest_type = kind
         self.countable = self.countable or kind.startswith(_KNOWN_TYPES)
         if kind in _TERMINAL:
             self.terminal = True

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 from harness.commands import typed
 from harness.daemon import Daemon
+from harness.events import event
 from harness.http import Reply
 from harness.setting import CLIENT_KEY, config_for
-from harness.steps import close, hang, head, json_reply, say, then, wait_at
+from harness.steps import close, hang, head, json_reply, reset, say, sse, then, wait_at
 from harness.surroundings import PATIENCE_SECONDS
 from harness.upstream import Upstream
 
@@ -163,6 +164,52 @@ def test_openai_itself_gets_and_gives_what_it_does(daemon: Daemon, upstream: Ups
     reply = daemon.ask("POST", "/v1/images/generations", [("Content-Type", "application/json")], body)
     assert (reply.status, json.loads(reply.body)) == (400, refused)
     assert upstream.call.body == body.replace(b"oai/gpt", b"gpt")
+
+
+STREAMS = [
+    ("images/generations", "openai/gpt-image-1", "/images", "image_generation.partial_image"),
+    ("images/generations", "oai/gpt-image-1", "/oai/v1/images/generations", "image_generation.partial_image"),
+    ("audio/speech", "oai/gpt-4o-mini-tts", "/oai/v1/audio/speech", "speech.audio.delta"),
+]
+
+
+def of_media(kind: str, picture: str = PICTURE) -> bytes:
+    """One event of a stream of pictures or sound."""
+    return event({"type": kind, "b64_json": picture, "partial_image_index": 0, "audio": "AAAA"})
+
+
+@pytest.mark.parametrize("ends", [True, False])
+@pytest.mark.parametrize("size", [100, 3_000_000])
+@pytest.mark.parametrize(("path", "model", "asked", "kind"), STREAMS)
+def test_a_stream_that_stops_before_its_last_picture_is_an_error(
+    daemon: Daemon, upstream: Upstream, path: str, model: str, asked: str, kind: str, size: int, ends: bool
+) -> None:
+    begun = sse(of_media(kind, "A" * size), end=ends)
+    upstream.expect(begun if ends else then(begun, reset), path=asked)
+    body = {"model": model, "prompt": "x", "input": "x", "voice": "alloy", "stream": True, "partial_images": 1}
+    wanted = {
+        name: body[name]
+        for name in ("model", "stream", *(("input", "voice") if "audio" in path else ("prompt", "partial_images")))
+    }
+    reply = daemon.post(f"/v1/{path}", wanted)
+    assert reply.status == 200 and not reply.complete
+    last = json.loads(reply.body.rstrip().rpartition(b"data: ")[2])
+    assert last["error"]["code"] == "upstream_reset"
+
+
+@pytest.mark.parametrize("kind", ["image_generation.completed", "image_edit.completed", "something.new"])
+def test_a_stream_of_pictures_may_end_without_more(daemon: Daemon, upstream: Upstream, kind: str) -> None:
+    events = of_media("image_generation.partial_image") + of_media(kind)
+    upstream.expect(sse(events), path="/oai/v1/images/generations")
+    reply = daemon.post("/v1/images/generations", {"model": "oai/gpt-image-1", "prompt": "x", "stream": True})
+    assert reply.complete and reply.body == events
+
+
+def test_a_break_behind_the_last_picture_is_no_concern_of_the_client(daemon: Daemon, upstream: Upstream) -> None:
+    events = of_media("image_generation.completed")
+    upstream.expect(then(sse(events, end=False), reset), path="/oai/v1/images/generations")
+    reply = daemon.post("/v1/images/generations", {"model": "oai/gpt-image-1", "prompt": "x", "stream": True})
+    assert reply.complete and reply.body == events
 
 
 def test_how_providers_fare_that_draw_and_what_was_spent_in_coins(daemon: Daemon, upstream: Upstream) -> None:
