@@ -9,7 +9,7 @@ from typing import Literal
 
 from msgspec import Raw, Struct
 
-from proxy.mock.asked import Asked, must_call, scripted_tool, wanted_schema, wanted_tool
+from proxy.mock.asked import Asked, must_call, offered_tools, scripted_tool, wanted_schema, wanted_tool
 from proxy.mock.behaviours import Behaviour
 from proxy.mock.catalogue import Price
 from proxy.mock.example import example
@@ -103,7 +103,7 @@ def compose(asked: Asked, behaviour: Behaviour, price: Price) -> Answer:
     talks = asked.endpoint != "completions"
     thoughts = thoughts if behaviour.name == "reasoning" and talks else ()
     tool = _tool_call(asked, behaviour) if talks else None
-    said = words_of(json.dumps(tool[1], ensure_ascii=False)) if tool else _words(asked, behaviour)
+    said = words_of(_arguments(asked, *tool)) if tool else _words(asked, behaviour)
     left = len(thoughts) + len(said) if asked.maximum is None else asked.maximum
     kept_thoughts = thoughts[:left]
     kept = said[: left - len(kept_thoughts)]
@@ -143,6 +143,14 @@ def _tool_call(asked: Asked, behaviour: Behaviour) -> tuple[str, object] | None:
         return scripted
     wanted = wanted_tool(asked)
     return None if wanted is None else (wanted[0], example(wanted[1]))
+
+
+def _arguments(asked: Asked, name: str, arguments: object) -> str:
+    """A function's are JSON; a custom tool of Responses takes a text, its `input`."""
+    offered = offered_tools(asked).get(name)
+    if asked.endpoint == "responses" and offered is not None and offered.is_custom:
+        return str(arguments.get("input", "")) if isinstance(arguments, dict) else ""
+    return json.dumps(arguments, ensure_ascii=False)
 
 
 def _keeps_shape(asked: Asked, behaviour: Behaviour) -> bool:

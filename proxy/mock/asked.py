@@ -47,6 +47,14 @@ class Asked(Struct, frozen=True):
         return wanted and (self.profile, self.endpoint) == ("openai", "responses")
 
 
+class Offered(Struct, frozen=True):
+    """A tool that may be called: the schema of its parameters; `is_custom`: its input is a text."""
+
+    schema: object
+    is_custom: bool = False
+    namespace: str | None = None
+
+
 def input_tokens(fields: Fields) -> int:
     """What a request's text comes to: one token per four bytes, rounded up."""
     return math.ceil(_text_bytes(fields) / 4)
@@ -108,14 +116,14 @@ def wanted_schema(asked: Asked) -> object:
 
 def wanted_tool(asked: Asked) -> tuple[str, object] | None:
     """The name and parameter schema of the tool to call: the chosen one, else the first."""
-    found = _tools(asked)
+    found = offered_tools(asked)
     choice = asked.fields.get("tool_choice")
     if not found or choice == "none":
         return None
     row = choice.get("function", choice) if isinstance(choice, dict) else {}
     name = row.get("name") if isinstance(row, dict) else None
     name = name if name in found else next(iter(found))
-    schema = found[str(name)]
+    schema = found[str(name)].schema
     return _sendable(str(name)), {**(schema if isinstance(schema, dict) else {}), "type": "object"}
 
 
@@ -131,7 +139,7 @@ def scripted_tool(asked: Asked) -> tuple[str, Fields] | None:
     None where the request brings no such tool, and where a tool's result has come since.
     """
     found = _SCRIPTED.search(asked.prompt)
-    if found is None or found[1] not in _tools(asked):
+    if found is None or found[1] not in offered_tools(asked):
         return None
     try:
         arguments, _ = json.JSONDecoder().raw_decode(asked.prompt, found.end())
@@ -140,15 +148,23 @@ def scripted_tool(asked: Asked) -> tuple[str, Fields] | None:
     return found[1], arguments
 
 
-def _tools(asked: Asked) -> dict[str, object]:
-    """The parameter schemas of the functions the request brings, by name, however its API wraps them."""
-    tools = asked.fields.get("tools")
-    found: dict[str, object] = {}
+def offered_tools(asked: Asked) -> dict[str, Offered]:
+    """The tools that the request brings, by name, however its API wraps them and wherever it has them stand."""
+    items = asked.fields.get("input")
+    brought = [item.get("tools") for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    return dict(pair for tools in (asked.fields.get("tools"), *brought) for pair in _offered(tools))
+
+
+def _offered(tools: object, namespace: str | None = None) -> Iterator[tuple[str, Offered]]:
     for tool in tools if isinstance(tools, list) else ():
         row = tool.get("function", tool) if isinstance(tool, dict) else None
-        if isinstance(row, dict) and isinstance(row.get("name"), str):
-            found[row["name"]] = row.get("parameters", row.get("input_schema", {}))
-    return found
+        if not isinstance(row, dict) or not isinstance(name := row.get("name"), str):
+            continue
+        if row.get("type") == "namespace" and namespace is None:
+            yield from _offered(row.get("tools"), name)
+        else:
+            schema = row.get("parameters", row.get("input_schema", {}))
+            yield name, Offered(schema, is_custom=row.get("type") == "custom", namespace=namespace)
 
 
 def _last_prompt(fields: Fields) -> str:

@@ -72,6 +72,11 @@ class Agent:
         (home / "next").write_text(prompt)
         return replace(self, prompt=prompt)
 
+    def in_javascript(self, tool: str) -> Agent:
+        """The same work for Codex's newest models, whose tools are called by a program that the model gives to this one."""
+        program = f"const ran = await tools.exec_command({{cmd: {json.dumps(_SHELL)}}}); text(ran.output)"
+        return replace(self, prompt=scripted(tool, input=program))
+
     def script(self, printed: str) -> str:
         """The shell lines to run: those printed, or `command`, the last with what the agent is to do."""
         lines = [line for line in [*printed.splitlines(), self.command] if line]

@@ -137,6 +137,30 @@ def test_an_agent_uses_a_tool_in_every_one_of_ten_turns_at_the_servers_of_others
 
 
 @pytest.mark.timeout(400)
+@pytest.mark.parametrize(
+    ("name", "speaks", "tool"), [param("codex", "responses", "exec"), param("codex", "chat", "functions__exec")]
+)
+def test_codex_uses_the_tools_that_its_newest_models_are_given_with_the_conversation(
+    mock: Mock, tmp_path: Path, name: str, speaks: str, tool: str
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    config = {
+        "providers": {"openai": {**mock.provider("openai"), "speaks": [speaks]}},
+        "keys": {"alice": {"key": KEY, "budgets": [BUDGET]}},
+        "default_model": "gpt-6-sol",
+        "shutdown": {"drain": 1},
+    }
+    with Daemon(config, tmp_path, key=KEY) as daemon:
+        printed = run(AGENTS[name].in_javascript(tool), pointed_at(daemon, name, home), home, KEY)
+        assert (home / "work" / MARKER).exists(), printed
+        calls = daemon.wait_for_lines(lambda line: line.get("endpoint") == "responses", 2)
+        assert {line["status"] for line in calls} == {200}, calls
+        assert not [what for line in calls for what in line["adjusted"] if "input_items" in what], calls
+        assert daemon.stop() == 0, daemon.output
+
+
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("name", [param(name) for name in AGENTS])
 def test_an_agent_uses_a_tool_under_a_budget(daemon: Daemon, mock: Mock, tmp_path: Path, name: str) -> None:
     agent, home = AGENTS[name], tmp_path / "home"

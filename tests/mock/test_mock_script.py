@@ -257,6 +257,33 @@ def test_thoughts_are_shown_where_the_api_has_a_place_for_them() -> None:
     assert openai["usage"]["completion_tokens_details"]["reasoning_tokens"] == 1
 
 
+LOOK = {"type": "custom", "name": "look"}
+EYES = {"type": "namespace", "name": "eyes", "tools": [LOOK]}
+
+
+@pytest.mark.parametrize("brought", [False, True])
+@pytest.mark.parametrize("tool", [LOOK, EYES])
+def test_a_custom_tool_is_called_wherever_it_stands(tool: dict[str, Any], *, brought: bool) -> None:
+    said: list[dict[str, Any]] = [{"role": "user", "content": 'mock: call look {"input": "up !"}'}]
+    asked: dict[str, Any] = {"input": said, "tools": [tool]}
+    if brought:
+        asked = {"input": [{"type": "additional_tools", "role": "developer", "tools": [tool]}, *said]}
+    turn = turn_of("echo", endpoint="responses", **asked)
+    call = BODIES["responses"](turn)["output"][0]
+    assert (call["type"], call["name"], call["input"]) == ("custom_tool_call", "look", "up !")
+    assert call.get("namespace") == ("eyes" if tool is EYES else None)
+    kinds = [event["type"] for event in events(turn)]
+    assert kinds.count("response.custom_tool_call_input.delta") == 2
+
+
+def test_openai_makes_a_conversation_shorter_where_its_last_item_says_so() -> None:
+    turn = turn_of("echo", "openai", "responses", input=[*HI, {"type": "compaction_trigger"}])
+    (item,) = BODIES["responses"](turn)["output"]
+    assert (item["type"], item["encrypted_content"]) == ("compaction", "one two")
+    kinds = [event["type"] for event in events(turn)]
+    assert kinds[2:-1] == ["response.output_item.added", "response.output_item.done"]
+
+
 def test_tool_calls_that_were_cut_show_what_there_is() -> None:
     tools = [{"name": "look", "parameters": {"required": ["a", "b"]}}]
     message = BODIES["messages"](turn_of("mock/tool", endpoint="messages", tools=tools, max_tokens=1))

@@ -222,7 +222,7 @@ def test_openai_refuses(endpoint: str, fields: dict[str, Any], code: str | None,
 
 ANTHROPIC: list[tuple[dict[str, Any], str]] = [
     ({**CLAUDE, "max_tokens": 64_001}, "max_tokens: 64001 > 64000"),
-    ({**CLAUDE, "max_tokens": 0}, "max_tokens: Input should be at least 1"),
+    ({**CLAUDE, "max_tokens": -1}, "max_tokens: Input should be at least 0"),
     ({**CLAUDE, "max_tokens": "100"}, "max_tokens: Input should be a valid integer"),
     ({**CLAUDE, "max_tokens": None}, "max_tokens: Field required"),
     ({**CLAUDE, "messages": None}, "messages: Field required"),
@@ -352,6 +352,8 @@ TAKEN: list[tuple[Profile, str, dict[str, Any]]] = [
     ("openrouter", "chat/completions", {**ROUTED, "max_tokens": 100.0, "anything": {"goes": 1}}),
     ("openrouter", "chat/completions", {**ROUTED, "model": "openai/gpt-4o-mini:nitro"}),
     ("openrouter", "messages", {"model": "anthropic/claude-haiku-4.5", "messages": HI}),
+    ("anthropic", "messages", {**CLAUDE, "max_tokens": 0}),
+    ("anthropic", "messages", {**CLAUDE, "safeguards": [{"type": "dangerous_tool_use", "classifier_context": {}}]}),
 ]
 
 

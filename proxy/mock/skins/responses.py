@@ -7,6 +7,7 @@ from itertools import count
 from typing import Any
 
 from proxy.mock.answer import Turn
+from proxy.mock.asked import offered_tools
 from proxy.mock.envelopes import Failure, response_error
 from proxy.mock.frames import Frame, Part, named
 from proxy.mock.skins.chat import comments_first
@@ -17,6 +18,8 @@ Event = tuple[dict[str, Any], int]
 _EMPTY: dict[str, dict[str, Any]] = {
     "message": {"content": []},
     "function_call": {"arguments": ""},
+    "custom_tool_call": {"input": ""},
+    "compaction": {},
     "reasoning": {"summary": []},
 }
 
@@ -97,18 +100,29 @@ def _items(turn: Turn) -> list[tuple[dict[str, Any], tuple[str, ...]]]:
         items.append(({"id": f"rs_{turn.suffix}", "type": "reasoning", "summary": summary}, answer.thoughts))
     status = "incomplete" if answer.finish == "length" else "completed"
     if answer.tool:
-        call = {
-            "id": f"fc_{turn.suffix}",
-            "type": "function_call",
-            "status": status,
-            "call_id": f"call_{turn.suffix}",
-            "name": answer.tool,
-            "arguments": "".join(answer.arguments),
-        }
-        return [*items, (call, answer.arguments)]
+        return [*items, (_call(turn, answer.tool, status), answer.arguments)]
+    if _is_to_compact(turn):
+        return [({"id": f"cmp_{turn.suffix}", "type": "compaction", "encrypted_content": answer.text}, ())]
     content = [{"type": "output_text", "annotations": [], "logprobs": [], "text": answer.text}]
     message = {"id": f"msg_{turn.suffix}", "type": "message", "status": status, "role": "assistant"}
     return [*items, ({**message, "content": content}, answer.words)]
+
+
+def _call(turn: Turn, name: str, status: str) -> dict[str, Any]:
+    offered, said = offered_tools(turn.asked).get(name), "".join(turn.answer.arguments)
+    call = {"status": status, "call_id": f"call_{turn.suffix}", "name": name}
+    if offered is not None and offered.namespace is not None:
+        call["namespace"] = offered.namespace
+    if offered is not None and offered.is_custom:
+        return {"id": f"ctc_{turn.suffix}", "type": "custom_tool_call", **call, "input": said}
+    return {"id": f"fc_{turn.suffix}", "type": "function_call", **call, "arguments": said}
+
+
+def _is_to_compact(turn: Turn) -> bool:
+    """Whether the conversation is to be made shorter, which OpenAI does where its last item says so."""
+    items = turn.asked.fields.get("input")
+    last = items[-1] if isinstance(items, list) and items else None
+    return turn.asked.profile == "openai" and isinstance(last, dict) and last.get("type") == "compaction_trigger"
 
 
 def _item_events(index: int, item: dict[str, Any], pieces: tuple[str, ...]) -> Iterator[Event]:
@@ -116,8 +130,8 @@ def _item_events(index: int, item: dict[str, Any], pieces: tuple[str, ...]) -> I
     if "status" in item:
         opened["status"] = "in_progress"
     yield {"type": "response.output_item.added", "output_index": index, "item": opened}, 0
-    inner = {"message": _text_events, "function_call": _call_events, "reasoning": _summary_events}[item["type"]]
-    yield from inner({"item_id": item["id"], "output_index": index}, item, pieces)
+    if (inner := _EVENTS.get(item["type"])) is not None:
+        yield from inner({"item_id": item["id"], "output_index": index}, item, pieces)
     yield {"type": "response.output_item.done", "output_index": index, "item": item}, 0
 
 
@@ -138,6 +152,12 @@ def _call_events(place: dict[str, Any], item: dict[str, Any], pieces: tuple[str,
     yield {"type": "response.function_call_arguments.done", **place, **done}, 0
 
 
+def _custom_events(place: dict[str, Any], item: dict[str, Any], pieces: tuple[str, ...]) -> Iterator[Event]:
+    for piece in pieces:
+        yield {"type": "response.custom_tool_call_input.delta", **place, "delta": piece}, 1
+    yield {"type": "response.custom_tool_call_input.done", **place, "input": item["input"]}, 0
+
+
 def _summary_events(place: dict[str, Any], item: dict[str, Any], pieces: tuple[str, ...]) -> Iterator[Event]:
     place = {**place, "summary_index": 0}
     part = item["summary"][0]
@@ -146,6 +166,14 @@ def _summary_events(place: dict[str, Any], item: dict[str, Any], pieces: tuple[s
         yield {"type": "response.reasoning_summary_text.delta", **place, "delta": piece}, 1
     yield {"type": "response.reasoning_summary_text.done", **place, "text": part["text"]}, 0
     yield {"type": "response.reasoning_summary_part.done", **place, "part": part}, 0
+
+
+_EVENTS = {
+    "message": _text_events,
+    "function_call": _call_events,
+    "custom_tool_call": _custom_events,
+    "reasoning": _summary_events,
+}
 
 
 def _numbered(event: dict[str, Any], number: int, part: Part = "event", tokens: int = 0) -> Frame:

@@ -78,7 +78,7 @@ COUNT_TOKENS = Shape(_COUNTED, closed=True)
 MESSAGES = Shape(
     {
         **_COUNTED,
-        "max_tokens": Want(("integer",), required=True, least=1),
+        "max_tokens": Want(("integer",), required=True, least=0),  # 0: what is to be cached is, and nothing is said
         "temperature": Want(("number",), least=0, most=1),
         "top_p": Want(("number",), least=0, most=1),
         "top_k": Want(("integer",), least=0),
@@ -90,6 +90,7 @@ MESSAGES = Shape(
         "fallback_credit_token": Want(("string", "object")),
         "fallbacks": Want(("string", "array")),
         "inference_geo": _TEXT,
+        "safeguards": _LIST,  # of Claude Code, as it begins
         "service_tier": Want(("string",), words=("auto", "standard_only")),
         "thread": _THING,
     },
