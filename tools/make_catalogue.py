@@ -126,10 +126,11 @@ def with_fees(vendor: str, found: Entry) -> Entry:
 
 
 def pricing(cost: Prices, hold: Prices) -> Entry:
-    """The `pricing` member. "-1": what a token costs is unknown, or not charged by the token at all."""
+    """The `pricing` member. "-1": what a token costs is unknown, or not charged by the token at all. What is charged by the call
+    and by nothing else has tokens for nothing."""
     tidy = without_repetitions(cost)
     found = as_json(tidy)
-    if not {"prompt", "completion"} & cost.keys.keys():
+    if not {"prompt", "completion", "request"} & cost.keys.keys():
         found = {"prompt": "-1", "completion": "-1", **found}
     found.setdefault("prompt", "0")
     found.setdefault("completion", "0")

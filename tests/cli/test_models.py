@@ -57,7 +57,7 @@ def test_a_name_shows_what_is_known_of_it_and_who_says_so(
         "largest output         16,384 tokens",
         "USD                    input 0.15, output 0.6, cached input 0.075 a million tokens; web search 0.01 a search",
         "service_tier=priority  input 0.25, output 1, cached input 0.125 a million tokens",
-        "holds                  web search 0.025 a search",
+        "; web search preview 0.025 a search",
         "genai-prices ",
         "litellm ",
         "https://developers.openai.com/",
@@ -78,7 +78,7 @@ def test_json_has_every_fact_of_every_target(file: Path) -> None:
     mini, llama = known(file, "fast")
     assert (mini["provider"], mini["model"], mini["modes"]) == ("openai", "gpt-4o-mini", ["chat"])
     assert (mini["context_length"], mini["max_output"]) == (128_000, 16_384)
-    assert mini["price"]["input_usd"] == "1" and mini["price"]["holds"] == {"web_search_usd": "0.025"}
+    assert mini["price"]["input_usd"] == "1" and mini["price"]["web_search_preview_usd"] == "0.025"
     assert mini["sources"]["your own price"] == ["input_usd"]
     assert {"tools", "pictures"} <= set(mini["takes"])
     assert (llama["price"], llama["sources"], llama["max_output"]) == ("free", {}, None)
@@ -93,6 +93,7 @@ def test_json_has_every_fact_of_every_target(file: Path) -> None:
         ("text-embedding-3-small", "does                embedding"),
         ("eu/mistral-ocr-latest", "page 0.004 a page"),
         ("eu/deepseek-v4-flash", "price"),
+        ("eu/open-mistral-nemo", "holds  "),
         ("deepseek/deepseek-v4-flash", "largest output"),
     ],
 )

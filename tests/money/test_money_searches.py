@@ -38,7 +38,7 @@ def toll(upstream_server: Upstream, tmp_path_factory: pytest.TempPathFactory) ->
         yield running
 
 
-VENDORS = ("openai", "moonshot", "groq")
+VENDORS = ("openai", "moonshot", "groq", "cohere")
 
 
 @pytest.fixture
@@ -151,3 +151,11 @@ def test_a_streamed_chat_does_as_well(
     body = {"model": model, "messages": [], "max_tokens": 100, "tools": [tool], "stream": True}
     row = calls.row(calls.post(sse(stream), "chat/completions", body))
     assert (row.source, usd(row)) == ("computed", CHATS[model] + D(fee))
+
+
+@pytest.mark.parametrize(("units", "due"), [(1, "0.002"), (3, "0.006")])
+def test_a_rerank_that_is_charged_by_the_search_alone_goes_under_a_budget(calls: Calls, units: int, due: str) -> None:
+    answer = {"results": [], "meta": {"billed_units": {"search_units": units}}}
+    body = {"model": "cohere/rerank-v3.5", "query": "q", "documents": ["d"] * 201}
+    row = calls.row(calls.post(json_reply(answer), "rerank", body))
+    assert (row.source, usd(row), row.hold_pusd) == ("computed", D(due), 6_000_000_000)
