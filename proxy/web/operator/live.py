@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -12,6 +13,10 @@ from msgspec import Struct
 
 from proxy.errors import Overloaded
 from proxy.exchange.entry import Entry
+from proxy.stores.alike import MINUTE_MS
+from proxy.stores.analytics import AnalyticsQuestion
+from proxy.stores.failures import StoreError
+from proxy.stores.queries import Files
 from proxy.web.operator.admin_api import instant
 from proxy.web.operator.answers import LiveCall
 from proxy.web.operator.bounds import Bounds
@@ -47,8 +52,9 @@ class LiveLine(Struct, frozen=True):
 class LiveStream:
     """Belongs to the event loop. Nobody waits for a slow reader: it misses calls, and is told how many."""
 
-    def __init__(self, traffic: Traffic) -> None:
-        self._traffic = traffic
+    def __init__(self, traffic: Traffic, files: Files) -> None:
+        self._traffic, self._files = traffic, files
+        self._begun_ms = int(time.time() * 1000)
         self._readers = 0
 
     async def lines(self, params: dict[str, Any], bounds: Bounds) -> AsyncGenerator[Struct]:
@@ -71,13 +77,14 @@ class LiveStream:
         number = max(0, feed.told - _AT_FIRST) if known is None else known
         shown = number if bounds.tenants is None else feed.count(bounds) - len(feed.after(number, bounds))
         known_calls: list[str] | None = None
+        earlier = await self._earlier(bounds) if known is None else []
         while True:
             calls, fresh = self._traffic.under_way(bounds, time.monotonic()), feed.count(bounds) - shown
             under_way = [call.request_id for call in calls]
             if fresh or under_way != known_calls or silent >= (_PROGRESS_TICKS if calls else _BEAT_TICKS):
                 ended = feed.after(number, bounds)
                 now = time.time()
-                told = feed.pulse.minutes(now, bounds, minutes)
+                told, earlier = [*earlier, *feed.pulse.minutes(now, bounds, minutes)], []
                 at = instant(int(now * 1000))
                 yield LiveLine("live", feed.place(), at, calls, ended, fresh - len(ended), told)
                 number, shown, silent, minutes = feed.told, shown + fresh, 0, 2
@@ -85,3 +92,27 @@ class LiveStream:
             await asyncio.sleep(_TICK_SECONDS)
             silent += 1
             await feed.caught_up()
+
+    async def _earlier(self, bounds: Bounds) -> list[MinuteAnswer]:
+        """The minutes of the last hour that were over when the daemon began, as the ledger has them."""
+        since_ms = int(time.time() * 1000) - MINUTES * MINUTE_MS
+        until_ms = self._begun_ms - self._begun_ms % MINUTE_MS
+        if until_ms <= since_ms:
+            return []
+        asked = AnalyticsQuestion((), UTC, "minute", since_ms, until_ms, tenants=bounds.tenants)
+        try:
+            return [_minute(row) for row in (await asyncio.to_thread(self._files.analytics, asked)).rows]
+        except StoreError:  # what happens now is told all the same
+            return []
+
+
+def _minute(row: dict[str, Any]) -> MinuteAnswer:
+    """Of analytics, where refusals and failed tries are told apart."""
+    times = row["first_token_ms"]
+    return MinuteAnswer(
+        instant(int(datetime.fromisoformat(row["at"]).timestamp() * 1000)),
+        row["calls"] + row["refused"],
+        row["errors"] + row["refused"],
+        row["cost_usd"],
+        None if times["p50"] is None else times,
+    )

@@ -114,7 +114,7 @@ class Orders:
         self.by_name |= ExperimentOrders(state, host.tell_steps, settings.by_name["put_setting"]).by_name
         self.by_name |= CallOrders(state, traffic).by_name | ForecastOrders(state).by_name
         self.by_name |= AnomalyOrders(state).by_name | SavingsOrders(state).by_name
-        self._live = LiveStream(traffic)
+        self._live = LiveStream(traffic, state.files)
         self.streams: dict[str, Told] = {"sync": models.sync, "events": self._events, "live_stream": self._lines}
 
     def _tell_change(self, row: AuditRow) -> None:
