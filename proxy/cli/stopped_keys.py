@@ -10,6 +10,8 @@ import msgspec
 
 from proxy.cli.stopped_state import Params, admin_api_of, journal_of, on_ledger
 from proxy.config.new_key import read_key_changes, read_new_key
+from proxy.exchange.renamed_keys import inherited, moved, unopened
+from proxy.policy.money.account import Standing
 from proxy.policy.values import Settings
 from proxy.stores.hash_key import hash_key
 from proxy.stores.keys import create_key, revoke_key, rotate_key, update_key
@@ -17,6 +19,7 @@ from proxy.stores.keyset import changes_of, key_set, make_key, new_secret
 from proxy.stores.lock import StateLock
 from proxy.stores.mark import mark_keyed
 from proxy.stores.queries import Files
+from proxy.web.operator.admin_api import AdminApi
 from proxy.web.operator.answers import Answer, KeyRevokedAnswer
 from proxy.web.operator.key_orders import (
     RotateAsk,
@@ -26,7 +29,6 @@ from proxy.web.operator.key_orders import (
     no_such_key,
     refuse_configured,
     refuse_terms,
-    renamed,
     rotated,
 )
 
@@ -52,17 +54,30 @@ def _update(settings: Settings, params: Params) -> Answer:
     refuse_configured(settings, name)
     now, admin_api = time.time(), admin_api_of(settings)
     refuse_terms(settings, admin_api.keys, name, asked)
-    former, changes = admin_api.books.state(now), changes_of(asked)
+    names, changes = (name, asked.name or name), changes_of(asked)
+    former = _standings(admin_api, names, now)
     at_ms = int(now * 1000)
     work = key_work("update", name, lambda connection: update_key(connection, name, changes, at_ms), asked.name)
     if not on_ledger(Path(settings.state_dir), work):
         raise no_such_key(name, admin_api_of(settings).keys.each)
-    carried = renamed(admin_api_of(settings).books, former, (name, asked.name), now)
-    if carried:
+    if asked.name in (None, name):
+        return changed(name, asked, [])
+    heir = admin_api_of(settings)
+    _standings(heir, names, now)
+    pairs = inherited(heir.books, former, names, now)
+    if records := moved(pairs, names, now):
         with StateLock(Path(settings.state_dir)), journal_of(settings) as journal:
-            for record in carried:
+            for record in records:
                 journal.append(record)
-    return changed(name, asked, carried)
+    return changed(name, asked, [record.budget for record in records[::2]])
+
+
+def _standings(admin_api: AdminApi, names: tuple[str, str], now: float) -> list[Standing]:
+    """Where all budgets stand, those of these keys' own among them."""
+    books = admin_api.books
+    own = unopened(books, names, now)
+    books.open(own, admin_api.files.spent(own))
+    return books.state(now) + books.own_state(now)
 
 
 def _rotate(settings: Settings, params: Params) -> Answer:

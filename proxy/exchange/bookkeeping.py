@@ -13,15 +13,16 @@ from proxy.exchange.background import Running
 from proxy.exchange.held import Accounting
 from proxy.exchange.lookup import Lookups
 from proxy.exchange.reckoning import Unfinished, wait_for
+from proxy.exchange.renamed_keys import RenamedKeys
 from proxy.exchange.rows import interrupted_row
 from proxy.policy.limits.limiter import Limiter
 from proxy.policy.money.amounts import to_pusd
 from proxy.policy.money.books import Books
-from proxy.policy.money.budgets import Budget
+from proxy.policy.money.budgets import GLOBAL, Budget
 from proxy.policy.money.pricebook import Free, PriceBook
 from proxy.policy.money.prices import FREE_OF_CHARGE
 from proxy.policy.money.settlement import Prices, Settlement
-from proxy.policy.tenants import Accounts
+from proxy.policy.tenants import Accounts, scopes_of
 from proxy.policy.values import Provider, Settings
 from proxy.stores.failures import JournalUnwritable, KeysLost, LedgerDamaged, LedgerUnavailable
 from proxy.stores.hash_key import hash_key
@@ -38,6 +39,7 @@ from proxy.stores.writer import Writer, WriterRules
 from proxy.wire.usage import Usage
 
 _CARRY_AGAIN_SECONDS = 1.0
+_LONGEST_CALL_SECONDS = 4 * 3600.0
 
 Told = Callable[[str, str], None]
 
@@ -55,6 +57,7 @@ class Bookkeeping:
         self.ledger_complete = False
         self.watch: Callable[[Iterable[Budget]], object] = _nobody_watches
         self._told = told
+        self._gone: dict[str, tuple[Budget, float]] = {}
         self._lock = StateLock(state_dir)
         self.hash_key = hash_key(state_dir)
         self.keys = key_set(settings, ())
@@ -69,6 +72,7 @@ class Bookkeeping:
         self.books = Books(self.keys.budgets)
         self._count(spent, replayed.spent)
         self.limiter = Limiter(self.keys.limits)
+        self.renamed = RenamedKeys(self.books, self.journal)
         self.orphans = replayed.holds
         self._open_held()
         for orphan in self.orphans:
@@ -119,11 +123,27 @@ class Bookkeeping:
             self.books.open(missing, self._spent(missing))
 
     def take_on(self, keys: KeySet) -> None:
-        """Let these keys be in force, with their budgets and limits; what was spent and is held goes on."""
-        self.keys = keys
-        self.books.replace(keys.budgets)
+        """Let these keys be in force, with their budgets and limits; what was spent and is held goes on. Calls under way of
+        whoever is gone stay within the budgets there were."""
+        known = {budget.scope for budget in keys.budgets}.union((GLOBAL,), *map(scopes_of, keys.callers))
+        now, before = time.monotonic(), self.keys.budgets
+        self._gone |= {budget.id: (budget, now) for budget in before if budget.scope not in known}
+        for identity, (budget, since) in list(self._gone.items()):
+            if budget.scope in known or now - since > _LONGEST_CALL_SECONDS:
+                del self._gone[identity]
+        gone = [budget for budget, _ in self._gone.values()]
+        self.keys, self.books.hidden = keys, frozenset([budget.scope for budget in gone])
+        self.books.heirs = self.renamed.heirs(known)
+        self.books.replace((*keys.budgets, *gone))
         self.limiter.replace(keys.limits)
         self.watch(keys.budgets)
+
+    def rename(self, old: str, new: str) -> list[str]:
+        """Have the budgets of a key that is called `new` now go on with what it has spent; which ones do. Raises
+        `JournalUnwritable`."""
+        carried = self.renamed.carry(old, new, time.time())
+        self.take_on(self.keys)
+        return carried
 
     def carry_forward(self) -> None:
         """The journal was removed and is new: write down what budgets have spent and the files do not say any more.

@@ -201,7 +201,7 @@ def _named(budget: Budget, caller: Caller) -> str:
 def _whose_budget(budget: Budget, caller: Caller) -> str:
     if budget.each is not None:
         return f"the budget of the {budget.each} {_session(budget) if budget.each == 'session' else budget.of}"
-    if budget.scope == key_scope(caller.name):
+    if budget.scope.startswith(key_scope("")):  # also under the name that it was given meanwhile
         return "this key's budget"
     return f"the budget of {_whose(budget.scope, caller)}"
 

@@ -28,7 +28,8 @@ class Books:
 
     Every call takes and settles, few look. So calls are summed up by what binds them (`BudgetSet`), and `_count` brings the sums
     into the counters before anybody looks. `_drawn` is all that was ever taken: no budget has lost more since it was looked at,
-    so that one with `enough` need not be looked at for every hold.
+    so that one with `enough` need not be looked at for every hold. Scopes that are `hidden` are of nobody who is still here: calls
+    under way are bound by their budgets, or by those of `heirs` (by scope, and by a budget's id), and nobody is told of them.
     """
 
     def __init__(self, budgets: Iterable[Budget]) -> None:
@@ -41,6 +42,7 @@ class Books:
         self._drawn = 0
         self._holds: dict[str, Open] = {}
         self.has_shadows = self.has_narrowed = False
+        self.hidden, self.heirs = frozenset[str](), dict[str, str]()
         self.narrowed = Narrowed(self._accounts, self._moved)
         self.replace(budgets)
 
@@ -48,6 +50,10 @@ class Books:
     def open_holds(self) -> int:
         """How many holds are neither settled nor voided."""
         return len(self._holds)
+
+    def under_way(self) -> list[tuple[str, Charge, int]]:
+        """Every hold that is open, in each of its budgets."""
+        return [(hold_id, charge, held) for hold_id, (of, held, _) in self._holds.items() for charge in of.charges]
 
     def replace(self, budgets: Iterable[Budget]) -> None:
         """Take on other budgets. One known by its id keeps its counters, also while it is not in force."""
@@ -69,10 +75,8 @@ class Books:
         self.has_narrowed = any(budget.is_narrowed for budget in budgets)
 
     def load(self, budget_id: str, period: int, spent_pusd: int) -> None:
-        """Set what a period has spent, as the ledger knows it. A budget not configured, or no period of it, is passed over.
-
-        Closed periods are kept as well, until something is settled: holds still open in them may come back.
-        """
+        """Set what a period has spent, as the ledger knows it. A budget not configured, or no period of it, is passed over. Closed
+        periods are kept as well, until something is settled: holds still open in them may come back."""
         if self._has((budget_id, period)):
             self._count()
             self._accounts[budget_id].load(period, spent_pusd)
@@ -236,7 +240,7 @@ class Books:
         """Where every budget in force stands, but for those that are somebody's own."""
         self._count()
         narrowed = [account for budget in self.narrowed.templates() for account in self.narrowed.at(budget.id)]
-        plain = [account for accounts in self._by_scope.values() for account in accounts]
+        plain = [account for scope, of_it in self._by_scope.items() if scope not in self.hidden for account in of_it]
         return [account.standing(now) for account in plain + narrowed]
 
     def standing(self, budget_id: str, now: float) -> Standing | None:
@@ -275,6 +279,7 @@ class Books:
         self._budget_sets.clear()
 
     def _at(self, scope: str) -> list[Account]:
+        scope = self.heirs.get(scope, scope)
         return self._by_scope.get(scope) or self.narrowed.at(scope)
 
     def _settle_shadows(self, key: str, shadows: tuple[InShadow, ...], spent: int) -> None:

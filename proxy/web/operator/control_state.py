@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from msgspec.structs import replace
 
 from proxy.exchange.bookkeeping import Bookkeeping
+from proxy.exchange.renamed_keys import unopened
 from proxy.policy.values import Settings
 from proxy.stores import known
 from proxy.stores.audit import append
@@ -56,7 +57,6 @@ from proxy.web.operator.key_orders import (
     refuse_configured,
     refuse_loss,
     refuse_terms,
-    renamed,
     rotated,
 )
 from proxy.web.operator.sessions import RaiseAsk, RaisedAnswer, key_of_session, own_budgets, raised, raising
@@ -78,6 +78,7 @@ class LiveState:
         self._parts = parts
         self._known = {budget.id for budget in books.keys.budgets}
         self._turn = asyncio.Lock()
+        parts.exchange.admission.accounting.resolved.append(books.renamed.saw)
 
     @property
     def keys(self) -> KeySet:
@@ -169,15 +170,13 @@ class LiveState:
         async with self._turn:
             refuse_configured(self._settings, name)
             refuse_terms(self._settings, self.keys, name, asked)
-            at_ms, former = int(time.time() * 1000), self._books.books.state(time.time())
-            changes = changes_of(asked)
+            at_ms, changes, new = int(time.time() * 1000), changes_of(asked), asked.name or name
+            if new != name and (missing := unopened(self._books.books, (name, new), time.time())):
+                await self._books.open(missing)
             work = key_work("update", name, lambda connection: update_key(connection, name, changes, at_ms), asked.name)
             if not await self._change(work):
                 raise no_such_key(name, self.keys.each)
-            carried = renamed(self._books.books, former, (name, asked.name), time.time())
-            for record in carried:
-                self._books.journal.append(record)
-                self._books.books.adjust(record.budget, record.period, record.delta_pusd)
+            carried = self._books.rename(name, new) if new != name else []
             self._parts.exchange.admission.settled()
             return changed(name, asked, carried)
 

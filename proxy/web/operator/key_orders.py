@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
@@ -11,13 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 from msgspec import Meta, Struct
 
 from proxy.config.problems import suggestion
-from proxy.policy.money.account import Standing
-from proxy.policy.money.books import Books
-from proxy.policy.money.budgets import key_scope
 from proxy.policy.values import Caller, Settings
 from proxy.stores.keys import StoredKey, key_terms
 from proxy.stores.keyset import KeySet
-from proxy.stores.records import Adjusted
 from proxy.web.operator.actor import Work, written
 from proxy.web.operator.admin_api import Declined, InFile, Unknown, instant
 from proxy.web.operator.answers import KeyChangedAnswer, KeyMadeAnswer, KeyRotatedAnswer
@@ -52,27 +47,11 @@ def made(key: StoredKey, secret: str, *, was_open: bool) -> KeyMadeAnswer:
     return KeyMadeAnswer(key.name, secret, sha256_of(secret), was_open)
 
 
-def renamed(books: Books, former: list[Standing], names: tuple[str, str | None], now: float) -> list[Adjusted]:
-    """What the budgets of a key spent under its former name, to be spent under the new one: a name lifts no cap."""
-    old, new = names
-    if new is None or new == old:
-        return []
-    fresh, records = {standing.budget.id: standing for standing in books.state(now)}, []
-    for standing in former:
-        identity = key_scope(new) + standing.budget.id.removeprefix(key_scope(old))
-        heir = fresh.get(identity)
-        if standing.budget.scope == key_scope(old) and standing.spent_pusd and heir is not None:
-            why = f"the key {old} is called {new} now"
-            charge = (identity, heir.period, standing.spent_pusd, why)
-            records.append(Adjusted(f"adj_{secrets.token_hex(12)}", int(now * 1000), *charge))
-    return records
-
-
-def changed(name: str, asked: KeyChangesSection, carried: list[Adjusted]) -> KeyChangedAnswer:
-    """What is so now."""
+def changed(name: str, asked: KeyChangesSection, carried: list[str]) -> KeyChangedAnswer:
+    """What is so now; `carried` are the budgets that go on with what it has spent."""
     given = asked.model_dump(mode="json", exclude_unset=True)
     words = ["expires" if field == "expires_ms" else field for field in given]
-    return KeyChangedAnswer(asked.name or name, sorted(words), [record.budget for record in carried])
+    return KeyChangedAnswer(asked.name or name, sorted(words), carried)
 
 
 def rotated(ask: RotateAsk, secret: str, times_ms: tuple[int, int]) -> KeyRotatedAnswer:
