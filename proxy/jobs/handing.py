@@ -29,6 +29,7 @@ from proxy.jobs.shapes import Answered
 from proxy.jobs.underway import Handing, asked, rest
 from proxy.jobs.work import Work, as_often_as_it_takes
 from proxy.policy.tenants import owner_of
+from proxy.policy.values import Provider
 from proxy.stores.failures import JournalUnwritable, StoreError
 from proxy.stores.job_rows import Handed, Job, KeptFile, Task
 from proxy.web.client.api import Api
@@ -233,9 +234,13 @@ class Hander:
             await self._ended(entry, request_id, unanswered(found.status))
         ended: Ended | None = "expired" if found.status == "expired" else None
         await as_often_as_it_takes(lambda: finish(self._work, self._hooks, entry.job, entry.file, ended))
-        for file_id in filter(None, (entry.handed.file, found.output_file_id, found.error_file_id)):
+        await self._remove(entry.provider, entry.handed.file, found.output_file_id, found.error_file_id)
+
+    async def _remove(self, provider: Provider, *files: str | None) -> None:
+        """Remove what lies there, as far as that can be."""
+        for file_id in filter(None, files):
             with contextlib.suppress(Declined, ProviderError):
-                await self._there[entry.provider.kind].remove(entry.provider, file_id)
+                await self._there[provider.kind].remove(provider, file_id)
 
     async def _read_results(self, entry: Handing, file_id: str) -> None:
         """Read a file of results, from its beginning where it breaks off."""
@@ -273,15 +278,15 @@ class Hander:
             for hold in entry.holds.values():
                 self._offers.void(hold)
         entry.now(state="refused")
+        work, uploaded = self._work, entry.handed.file
         if not is_declined:
             entry.job = replace(entry.job, handed=None)
-        work = self._work
         await work.insist(work.store.take_back, entry.job)
-        if not is_declined and entry.job.status == "in_progress":
-            tasks = await work.insist(work.store.waiting, entry.job.id, max(1, entry.job.total))
-            if await self.take(entry.job, entry.file, tasks):
-                return
-        self.enter(entry.job, entry.file)
+        is_anew = not is_declined and entry.job.status == "in_progress"
+        tasks = await work.insist(work.store.waiting, entry.job.id, max(1, entry.job.total)) if is_anew else []
+        if not (is_anew and await self.take(entry.job, entry.file, tasks)):
+            self.enter(entry.job, entry.file)
+        await self._remove(entry.provider, uploaded)
 
 
 def _nobody(job: Job, file: KeptFile) -> None:

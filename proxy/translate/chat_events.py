@@ -13,7 +13,7 @@ from proxy.translate.logprobs import read_logprobs
 from proxy.translate.losses import Losses
 from proxy.translate.reading import StreamReader
 from proxy.translate.responses_items import read_annotations
-from proxy.translate.stops import from_chat
+from proxy.translate.stops import from_chat, tier_of
 from proxy.translate.tools import Known
 from proxy.translate.usage import merged, usage_elsewhere, usage_in, usage_of
 from proxy.translate.values import Ending, Reasoning, a_count, a_text
@@ -97,7 +97,7 @@ class ChatEvents(StreamReader):
         if elsewhere := usage_elsewhere(chunk.x_groq, chunk.timings, [c.usage for c in chunk.choices or ()]):
             self._told_elsewhere = elsewhere
         if chunk.service_tier:
-            self._tier = a_text(chunk.service_tier)
+            self._tier = tier_of(chunk.service_tier)
         if chunk.error and not self.over:
             self.fail(fault_of({"error": chunk.error}))
 

@@ -11,7 +11,7 @@ from proxy.translate.logprobs import read_logprobs
 from proxy.translate.losses import Losses
 from proxy.translate.messages_reading import read_block, refusal_in
 from proxy.translate.responses_items import read_annotations, read_output
-from proxy.translate.stops import from_chat, from_messages, from_responses
+from proxy.translate.stops import from_chat, from_messages, from_responses, tier_of
 from proxy.translate.tools import Known, apart
 from proxy.translate.usage import usage_elsewhere, usage_of
 from proxy.translate.values import (
@@ -106,7 +106,7 @@ def _chat(body: dict[str, Any], losses: Losses) -> Reply:
                 parts.append(extra)
             parts.append(ToolUse(a_text(call.get("id")), a_text(function.get("name")), arguments))
     ending = from_chat(choice.get("finish_reason"), choice.get("stop_reason"))
-    ending.tier = a_text(body.get("service_tier"))
+    ending.tier = tier_of(body.get("service_tier"))
     return Reply(a_text(body.get("model")), parts, ending)
 
 
@@ -122,7 +122,7 @@ def _responses(body: dict[str, Any], losses: Losses) -> Reply:
     items = [an_object(item, "output") for item in a_list(body.get("output"), "output")]
     parts = [part for item in items for part in read_output(item, losses)]
     ending = from_responses(body.get("status"), body.get("incomplete_details"))
-    ending.tier = a_text(body.get("service_tier"))
+    ending.tier = tier_of(body.get("service_tier"))
     return Reply(a_text(body.get("model")), parts, ending)
 
 

@@ -12,7 +12,7 @@ from proxy.translate.logprobs import read_logprobs
 from proxy.translate.losses import Losses
 from proxy.translate.reading import StreamReader
 from proxy.translate.responses_items import read_annotations, read_output
-from proxy.translate.stops import from_responses
+from proxy.translate.stops import from_responses, tier_of
 from proxy.translate.tools import Known
 from proxy.translate.usage import usage_of
 from proxy.translate.values import Reasoning, a_text
@@ -149,7 +149,7 @@ class ResponsesEvents(StreamReader):
         for index in [index for index, kind in self._open.items() if kind in _STREAMED and index not in self._done]:
             self.close(index)
         ending = from_responses(response.get("status"), response.get("incomplete_details"))
-        ending.usage, ending.tier = usage_of(response.get("usage")), a_text(response.get("service_tier"))
+        ending.usage, ending.tier = usage_of(response.get("usage")), tier_of(response.get("service_tier"))
         self.end(ending)
 
     def finish(self) -> bool:

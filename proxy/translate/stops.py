@@ -39,6 +39,13 @@ _INCOMPLETE: dict[Stop, str] = {
     "filter": "content_filter",
 }
 
+_TIERS = frozenset({"auto", "default", "flex", "scale", "priority", "fast"})  # of a reply, in chat and in Responses
+
+
+def tier_of(told: Any) -> str:
+    """The tier a reply names, where it is one of OpenAI's: others' (Groq's `on_demand`) no client of its types can read."""
+    return told if isinstance(told, str) and told in _TIERS else ""
+
 
 def from_chat(word: Any, matched: Any = None) -> Ending:
     """A finish reason; `matched` is the stop sequence where a server names it (vLLM's `stop_reason`)."""

@@ -79,6 +79,8 @@ REFUSALS = [
     ({"choices": [{"message": {"content": "I cannot"}, "finish_reason": "content_filter"}]}, InvalidPrompt),
     ({"choices": [{"message": {}, "finish_reason": "stop", "native_finish_reason": "IMAGE_SAFETY"}]}, InvalidPrompt),
     ({"choices": [{"message": {"content": "A cat!"}, "finish_reason": "stop"}]}, CallerError),
+    ({"error": {"code": 502, "message": "Its GPU melted."}}, CallerError),
+    ({"error": {"code": 403, "message": "No.", "metadata": {"error_type": "content_policy_violation"}}}, InvalidPrompt),
     ({}, CallerError),
 ]
 
@@ -88,6 +90,7 @@ def test_a_reply_without_a_picture_says_why(body: dict[str, Any], error: type[Ca
     with pytest.raises(error) as refused:
         fed(WholeReply("chat", image_request(), 7, None), json.dumps(body).encode(), 100)
     assert isinstance(refused.value, InvalidPrompt) is (error is InvalidPrompt)
+    assert body.get("error", {}).get("message", "") in str(refused.value)
 
 
 def test_models_that_put_out_pictures_alone_are_not_asked_for_text() -> None:

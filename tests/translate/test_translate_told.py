@@ -171,3 +171,14 @@ def test_citations_of_files_are_told_to_be_lost_in_streams_as_well() -> None:
         stream_of("chat", [chunk({"content": "a", "annotations": [{"type": "file", "file": {}}]}), chunk({}, "stop")]),
     )
     assert lost(one.losses) == ["citations"]
+
+
+@pytest.mark.parametrize("target", ["responses", "messages"])
+@pytest.mark.parametrize(("tier", "due"), [("flex", "flex"), ("on_demand", None), (7, None)])
+def test_a_tier_that_openai_does_not_have_is_not_told(target: Protocol, tier: Any, due: str | None) -> None:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}
+    body = json.dumps({"choices": [choice], "service_tier": tier}).encode()
+    events = [chunk({"content": "Hi"}, service_tier=tier), chunk({}, "stop", service_tier=tier)]
+    streamed = read_stream(target, passed(bridge("chat", target), stream_of("chat", events)))
+    for reply in (read_whole(target, bridge("chat", target).whole(body)), streamed):
+        assert reply.get("service_tier") == (due if target == "responses" else None)

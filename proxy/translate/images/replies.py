@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from proxy.errors import CallerError
 from proxy.translate.bridge import decode
+from proxy.translate.faults import fault_of
+from proxy.translate.images.faults import image_fault
 from proxy.translate.images.image_request import ImageRequest
 from proxy.translate.images.refusals import InvalidPrompt
 from proxy.translate.images.writers import EventWriter, ReplyWriter, Shelf, Writer, begin, end, kind_of, shown, usage_of
@@ -120,6 +122,11 @@ class WholeReply:
 
 def _refuse(told: dict[str, Any], source: Source) -> None:
     """No picture came: say why, as far as the reply does."""
+    if told.get("error"):
+        fault = image_fault(told, fault_of(told).status)
+        if fault.code == InvalidPrompt.code:
+            raise InvalidPrompt(fault.message, param=fault.param)
+        raise CallerError(f"It is an error: {fault.message}")
     choices = told.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
     reasons = (choice.get("native_finish_reason"), choice.get("finish_reason"))
