@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+_SHORTEST = 20  # of those that servers give out
+
 
 class Secret:
     """Wraps a credential; `reveal()` is the only way to its text."""
@@ -15,6 +17,10 @@ class Secret:
     def reveal(self) -> str:
         """Return the credential itself."""
         return self._text
+
+    def stands_in(self, data: bytes) -> bool:
+        """Whether these bytes repeat it. A short one is a word that any text may hold, as `EMPTY` and `sk-no-key-required` are."""
+        return len(self._text) >= _SHORTEST and self._text.encode() in data
 
     def __repr__(self) -> str:
         """Show that there is one, never which."""

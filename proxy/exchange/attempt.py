@@ -214,8 +214,8 @@ def reply_or_raise(outcome: Reply | Failure) -> Reply:
         raise outcome.error
     if outcome.is_good:
         return outcome
-    provider = outcome.provider
-    if _refuses_our_key(outcome, provider):
+    provider, key = outcome.provider, outcome.provider.api_key
+    if _refuses_our_key(outcome, provider) or (key is not None and key.stands_in(outcome.first)):
         raise UpstreamAuthError(
             f"{provider.name} answered {outcome.status} to the key that Tollkeeper sent it. "
             f"That key comes from: {provider.key_source}."

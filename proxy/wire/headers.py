@@ -86,8 +86,8 @@ def without_credentials(incoming: Iterable[tuple[str, str]]) -> tuple[tuple[str,
 
 
 def reaches_client(raw: Iterable[tuple[bytes, bytes]]) -> tuple[dict[str, str], Headers]:
-    """Of a reply's headers as they came over the wire the first values by lower-case name, and those that reach the client,
-    without control characters."""
+    """Of a reply's headers as they came over the wire the first values by lower-case name, of lists all, and those that reach the
+    client, without control characters."""
     fields: dict[str, str] = {}
     passing: Headers = []
     for name, raw_value in raw:
@@ -95,7 +95,7 @@ def reaches_client(raw: Iterable[tuple[bytes, bytes]]) -> tuple[dict[str, str], 
         value = raw_value.decode("utf-8", "surrogateescape")
         if low not in fields:
             fields[low] = value
-        elif low == "connection":
+        elif low in _LISTS:
             fields[low] += "," + value
         if passes:
             passing.append((text, value if value.isprintable() else _clean(value)))
@@ -104,6 +104,8 @@ def reaches_client(raw: Iterable[tuple[bytes, bytes]]) -> tuple[dict[str, str], 
     return fields, passing
 
 
+# what says on several lines what it says on one, and decides how a body is read
+_LISTS = frozenset({"connection", "content-encoding", "transfer-encoding"})
 _USUAL_CONNECTIONS = frozenset({"", "keep-alive", "close"})
 
 

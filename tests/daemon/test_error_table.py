@@ -256,6 +256,18 @@ def test_our_own_key_refused_is_told_without_the_upstreams_words(
     assert UPSTREAM_KEY.encode() not in reply.raw
 
 
+@pytest.mark.parametrize(("status", "members"), [(400, {}), (403, {}), (500, {}), (422, {"stream": True})])
+def test_T18_an_error_that_repeats_our_key_is_not_passed_on(
+    daemon: Daemon, upstream: Upstream, status: int, members: dict[str, bool]
+) -> None:
+    body = {"error": {"message": f"Unexpected header: Authorization: Bearer {UPSTREAM_KEY}", "code": "odd"}}
+    upstream.expect(json_reply(body, status), again=True)
+    reply = daemon.chat(**members)
+    assert_error(reply, 502, "upstream_auth_error", kind="upstream_error", retry="false")
+    assert UPSTREAM_KEY.encode() not in reply.raw
+    upstream.reset()
+
+
 def test_a_403_about_the_request_passes(daemon: Daemon, upstream: Upstream) -> None:
     body = {"error": {"code": 403, "message": "flagged", "metadata": {"reasons": ["x"], "flagged_input": "y"}}}
     upstream.expect(json_reply(body, 403))

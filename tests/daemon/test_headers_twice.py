@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import json
 
 import pytest
 from harness.daemon import Daemon, chat_body
 from harness.events import chat_reply
 from harness.setting import CLIENT_KEY
-from harness.steps import json_reply
+from harness.steps import json_reply, plain_reply
 from harness.upstream import Upstream
 
 CHAT = "/v1/chat/completions"
@@ -22,6 +23,19 @@ def test_a_coding_of_the_body_is_seen_on_every_line(
 ) -> None:
     reply = daemon.post(path, gzip.compress(b"{}"), [("Content-Encoding", coding) for coding in codings])
     assert (reply.status, reply.error["code"], upstream.calls) == (415, "unsupported_encoding", [])
+
+
+@pytest.mark.parametrize("codings", [("identity", "gzip"), ("gzip", "identity"), ("", "gzip"), ("gzip",)])
+def test_a_coding_of_a_reply_is_seen_on_every_line(
+    daemon: Daemon, upstream: Upstream, codings: tuple[str, ...]
+) -> None:
+    packed = gzip.compress(json.dumps(chat_reply()).encode())
+    lines = [("Content-Type", "application/json"), *[("Content-Encoding", coding) for coding in codings]]
+    upstream.expect(plain_reply(packed, headers=lines))
+    reply = daemon.chat()
+    assert (reply.status, reply.body) == (200, packed)
+    told = chat_reply()["usage"]
+    assert daemon.line_of(reply)["input_tokens"] == told["prompt_tokens"]
 
 
 def test_an_expectation_is_seen_on_every_line(daemon: Daemon, upstream: Upstream) -> None:

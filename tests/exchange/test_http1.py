@@ -244,6 +244,7 @@ NO_HTTP = [
     ("a length and chunks", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
     ("a body packed on its way", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
     ("a body in chunks of chunks", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n"),
+    ("the same on two lines", CHUNKED.replace(b"X-A: 1", b"Transfer-Encoding: chunked") + b"0\r\n\r\n"),
     ("a body in a coding of its own", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: x\r\n\r\nabc"),
     ("a length that is none", b"HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nab"),
     ("a chunk size that is none", CHUNKED + b"zz\r\n"),
