@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from aiohttp.client_exceptions import ClientError
+from aiohttp.http import HttpVersion10
 from aiohttp.web_exceptions import HTTPException
 from aiohttp.web_protocol import RequestPayloadError
 from aiohttp.web_request import BaseRequest
@@ -52,7 +53,7 @@ async def read_chunks(request: BaseRequest, most: int, setting: str) -> AsyncIte
     declared = request.content_length
     if declared is not None and declared > most:
         raise _too_large(most, setting)
-    if "Expect" in request.headers:
+    if "Expect" in request.headers and request.version != HttpVersion10:  # which has no interim replies (RFC 9110 10.1.1)
         await _go_on(request)
     if request.can_read_body:
         async for chunk in _read(request, most, setting):

@@ -136,6 +136,17 @@ def test_T89_the_size_is_checked_before_100_continue(daemon: Daemon, upstream: U
             assert (reply.status, reply.interim) == (status, [])
 
 
+def test_T89_a_client_that_speaks_http_1_0_is_not_told_to_go_on(daemon: Daemon, upstream: Upstream) -> None:
+    upstream.expect(GOOD)
+    body = json.dumps(chat_body()).encode()
+    headers = [("Expect", "100-continue"), ("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+    with daemon.connect() as connection:
+        request = daemon.request("POST", "/v1/chat/completions", headers) + body
+        connection.send(request.replace(b"HTTP/1.1", b"HTTP/1.0", 1))
+        reply = connection.read_reply()
+    assert (reply.status, reply.interim) == (200, [])
+
+
 def test_T89_another_expectation_is_refused(daemon: Daemon, upstream: Upstream) -> None:
     reply = daemon.post("/v1/chat/completions", chat_body(), [("Expect", "coffee")])
     assert (reply.status, reply.error["code"]) == (417, "expectation_failed")
