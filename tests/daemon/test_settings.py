@@ -280,3 +280,27 @@ def test_a_ledger_that_somebody_has_locked_is_told_as_that_and_nothing_is_change
         ledger.execute("COMMIT")
     assert ask(daemon, "PUT", "/settings/models/mine", "local/any").json["version"] == 1
     assert daemon.chat("mine").status == 200
+
+
+@pytest.mark.parametrize("empty", ["", "null", "# nothing"])
+def test_an_entry_that_is_set_to_nothing_stays_as_it_is(daemon: Daemon, empty: str) -> None:
+    """`settings set budgets.team "$TERMS"` lifted the cap where the variable was not set."""
+    assert ask(daemon, "PUT", "/settings/budgets/team", {"usd": 5, "per": "day"}).status == 200
+    done = typed(
+        daemon.folder, "settings", "set", "budgets.team", empty, "--config", str(daemon.folder / "config.yaml")
+    )
+    assert (done.returncode, done.stderr.split(";")[0]) == (1, "Error: budgets.team is given no value")
+    refused = ask(daemon, "PUT", "/settings/budgets/team", {"value": None})
+    several = ask(daemon, "PUT", "/routing/strategies", {"thrifty": None})
+    assert [(reply.status, reply.error["code"]) for reply in (refused, several)] == [(400, "invalid_value")] * 2
+    assert ask(daemon, "GET", "/settings/budgets/team").json["version"] == 1
+    assert ask(daemon, "DELETE", "/settings/budgets/team").status == 200
+
+
+def test_a_variable_is_no_secret_that_could_be_stored(daemon: Daemon, upstream: Upstream) -> None:
+    """It was sent to the provider as it stands."""
+    refused = ask(daemon, "PUT", "/settings/providers/mine", {**local(upstream), "api_key": "${GPU_KEY}"})
+    assert (refused.status, refused.error["code"]) == (400, "invalid_value")
+    assert "providers.mine.api_key is a variable" in refused.error["message"]
+    tenant = ask(daemon, "PUT", "/settings/tenants/acme", {"credentials": {"openrouter": "${ACME:-x}"}})
+    assert tenant.status == 400

@@ -33,6 +33,7 @@ from proxy.web.operator.stored_settings import (
     all_of,
     changes_asked,
     one,
+    refuse_empty,
     told,
     versions,
 )
@@ -149,7 +150,7 @@ class SettingsOrders:
     def __init__(self, ledger: Ledger, host: Host) -> None:
         self._ledger = ledger
         self._host = host
-        done = (self._settings, self._settings, self._setting, self._change, self._put, self._put, self._history)
+        done = (self._settings, self._settings, self._setting, self._change, self._put, self._one, self._history)
         each: tuple[Callable[[Params], Awaitable[Answer]], ...] = (*done, self._rollback, self._switch, self._undo)
         several = {
             f"put_{section}": self._entries_of(section) for section in ("strategies", "experiments", "alert_rules")
@@ -167,6 +168,11 @@ class SettingsOrders:
         return await self._changed(lambda layers, vault: changes_asked(layers, vault, ask.changes), ask)
 
     async def _put(self, params: Params) -> Answer:
+        ask = msgspec.convert(params, PutAsk)
+        refuse_empty(ask.section, ask.name, ask.value)
+        return await self._one(params)
+
+    async def _one(self, params: Params) -> Answer:
         """One entry; one without a value is removed."""
         ask = msgspec.convert(params, PutAsk)
         wanted = Wanted(ask.section, ask.name, ask.value, ask.version)
@@ -179,6 +185,8 @@ class SettingsOrders:
 
         async def put(params: Params) -> Answer:
             rest = {name: value for name, value in params.items() if name != "entries"}
+            for name, value in params["entries"].items():
+                refuse_empty(section, name, value)
             wanted = [{"section": section, "name": name, "value": value} for name, value in params["entries"].items()]
             return await self._change({**rest, "changes": wanted})
 

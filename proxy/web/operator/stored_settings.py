@@ -116,11 +116,21 @@ def changes_asked(layers: Layers, vault: Vault, ask: Iterable[Wanted]) -> list[C
     return list(found.values())
 
 
+def refuse_empty(section: str, name: str, value: Any) -> None:
+    """What is to be set says something, or an entry was removed where a variable of the shell is not set."""
+    if value is None:
+        raise Declined(
+            f"{section}.{name} is given no value; is a variable not set? What removes it is `settings remove`"
+        )
+
+
 def _refuse_masked(wanted: Wanted, value: Any) -> None:
     for path in secret_paths(wanted.section, value):
-        if at(value, path).startswith(MASK):
-            place = path_text((wanted.section, wanted.name, *path))
+        place, secret = path_text((wanted.section, wanted.name, *path)), at(value, path)
+        if secret.startswith(MASK):
             raise Declined(f"{place} is a secret as it is shown, and none is stored there: write the secret itself")
+        if secret.startswith("${") and secret.endswith("}"):
+            raise Declined(f"{place} is a variable, which is filled in in the file alone: write the secret itself")
 
 
 def told(actor: str, reason: str) -> Told:
