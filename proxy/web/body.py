@@ -53,7 +53,8 @@ async def read_chunks(request: BaseRequest, most: int, setting: str) -> AsyncIte
     declared = request.content_length
     if declared is not None and declared > most:
         raise _too_large(most, setting)
-    if "Expect" in request.headers and request.version != HttpVersion10:  # which has no interim replies (RFC 9110 10.1.1)
+    # HTTP/1.0 has no interim replies (RFC 9110 10.1.1)
+    if "Expect" in request.headers and request.version != HttpVersion10:
         await _go_on(request)
     if request.can_read_body:
         async for chunk in _read(request, most, setting):
