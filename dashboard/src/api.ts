@@ -56,11 +56,16 @@ export function pageHeaders(): Record<string, string> {
 }
 
 export async function ask<T>(method: string, path: string, asked: Asked = {}): Promise<T> {
+  return (await (await answered(method, path, asked)).json()) as T;
+}
+
+// As it was sent, where it is no JSON.
+export async function answered(method: string, path: string, asked: Asked = {}): Promise<Response> {
   try {
-    return await once<T>(method, path, asked);
+    return await once(method, path, asked);
   } catch (error) {
     if (!(error instanceof Refused) || error.status !== 401 || asked.quiet || !(await wantLogin())) throw error;
-    return await once<T>(method, path, asked);
+    return await once(method, path, asked);
   }
 }
 
@@ -82,10 +87,10 @@ export function takeEarly<T>(path: string): Promise<T | undefined> | undefined {
   return found as Promise<T | undefined> | undefined;
 }
 
-async function once<T>(method: string, path: string, asked: Asked): Promise<T> {
+async function once(method: string, path: string, asked: Asked): Promise<Response> {
   const reply = await sent(method, path, asked);
   if (!reply.ok) throw await refusal(reply);
-  return (await reply.json()) as T;
+  return reply;
 }
 
 export async function sent(method: string, path: string, { body, headers, signal }: Asked): Promise<Response> {

@@ -100,6 +100,24 @@ def test_a_login_that_has_ended_is_asked_for_on_every_screen_and_it_goes_on(brow
     visit.close(expected="401|404")
 
 
+def test_a_login_that_has_ended_is_asked_for_before_a_table_is_saved(browser: Browser, daemon: Daemon) -> None:
+    visit = Visit(browser, daemon)
+    ended: Any = {"error": {"message": "This login has ended.", "code": "login_needed"}}
+    page = visit.open("#/costs")
+    save = page.get_by_role("button", name="Save as CSV")
+    visit.page.route("**/analytics/costs*format=csv*", lambda route: route.abort())
+    save.click()
+    page.get_by_role("alert").get_by_text("cannot be reached").wait_for()
+    page.unroute_all()
+    visit.page.route("**/analytics/costs*format=csv*", lambda route: route.fulfill(status=401, json=ended), times=1)
+    save.click()
+    with page.expect_download() as saved:
+        visit.log_in()
+    assert saved.value.suggested_filename == "costs.csv"
+    assert page.get_by_role("alert").count() == 0
+    visit.close(expected="401|ERR_FAILED")
+
+
 def test_a_chart_has_the_clock_of_the_daemon_as_its_figures_have(browser: Browser, daemon: Daemon) -> None:
     visit = Visit(browser, daemon, timezone_id="Asia/Kathmandu")
     visit.page.add_init_script(WRITTEN)

@@ -34,13 +34,16 @@ def visit(browser: Browser, daemon: Daemon) -> Iterator[Visit]:
     visit.close(expected="412|404")  # so say what was changed, and a simulation where no model is to be had
 
 
-def put(daemon: Daemon, path: str, value: Any) -> None:
-    """As the other operator does it."""
+def order(daemon: Daemon, method: str, path: str, body: Any) -> None:
+    """As the other operator gives it."""
     with Connection(daemon.admin_port) as connection:
-        headers = [("Authorization", f"Bearer {ADMIN_TOKEN}")]
-        body = json.dumps({"value": value}).encode()
-        connection.send(request_bytes("PUT", f"/settings/{path}", headers, body, f"127.0.0.1:{daemon.admin_port}"))
-        assert connection.read_reply("PUT").status == 200
+        headers, sent = [("Authorization", f"Bearer {ADMIN_TOKEN}")], json.dumps(body).encode()
+        connection.send(request_bytes(method, path, headers, sent, f"127.0.0.1:{daemon.admin_port}"))
+        assert connection.read_reply(method).status == 200
+
+
+def put(daemon: Daemon, path: str, value: Any) -> None:
+    order(daemon, "PUT", f"/settings/{path}", {"value": value})
 
 
 @pytest.mark.parametrize(
@@ -98,3 +101,16 @@ def test_what_is_new_takes_nobodys_place(
     form.get_by_role("alert").get_by_text(BY_ANOTHER).wait_for()
     visit.judge()
     assert daemon.asked(f"/settings/{path}") == before
+
+
+def test_of_a_key_only_what_was_changed_here_is_changed(visit: Visit, daemon: Daemon) -> None:
+    order(daemon, "POST", "/keys", {"name": "both", "models": ["openai/*"]})
+    page = visit.open("#/keys/both")
+    page.reload()
+    sheet = page.get_by_role("dialog")
+    sheet.get_by_label("Requests a minute").fill("7")
+    order(daemon, "PATCH", "/keys/both", {"models": ["mock/*"]})
+    sheet.get_by_role("button", name="Put it in force").click()
+    sheet.get_by_text("7/minute").first.wait_for()
+    (key,) = (one for one in daemon.asked("/keys")["keys"] if one["name"] == "both")
+    assert key["models"] == ["mock/*"]

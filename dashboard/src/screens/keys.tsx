@@ -146,16 +146,18 @@ function One({ of, write }: { of: Key; write: Write }) {
   );
 }
 
-// What is left empty is none. Limits stay as they are unless one is given; several budgets are too much for these fields.
+// What is left empty is none; what nobody has changed here is not sent, as somebody else may have meanwhile. Limits stay as they are unless one is given; several budgets are too much for these fields.
 function Terms({ of, write }: { of: Key; write: Write }) {
   const first = of.budgets[0];
   const isPlain = of.budgets.length <= 1 && !first?.shadow;
   const pers = first && !PERS.includes(first.per) ? [first.per, ...PERS] : PERS;
   const send = (given: Record<string, string>) => {
     const isSame = !isPlain || (given.usd === (first ? String(Number(first.cap_usd)) : "") && given.per === (first?.per ?? PERS[0]));
+    const models = listOf(given.models);
+    const tenant = given.tenant || null;
     const body = {
-      models: listOf(given.models),
-      tenant: given.tenant || null,
+      ...(String(models) === String(of.models) ? {} : { models }),
+      ...(tenant === (of.tenant ?? null) ? {} : { tenant }),
       ...(isSame ? {} : { budgets: given.usd ? [{ usd: Number(given.usd), per: given.per }] : [] }),
       ...(given.requests ? { limits: [{ requests: Number(given.requests), per: "minute" }] } : {}),
       ...(given.days ? { expires_ms: Date.now() + Number(given.days) * DAY_MS } : {}),

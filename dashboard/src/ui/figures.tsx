@@ -1,6 +1,6 @@
 // The figures of analytics: what they are, how they are asked for, drawn, listed and saved.
 import { useLayoutEffect, useState } from "preact/hooks";
-import { refusal, sent } from "../api";
+import { answered } from "../api";
 import { count, milliseconds, usd } from "../format";
 import type { Chart, Line } from "./chart";
 import { Table, type Column } from "./table";
@@ -95,9 +95,10 @@ function Drawn(given: Parameters<typeof Chart>[0]) {
 export function Download({ path, name }: { path: string; name: string }) {
   const [problem, setProblem] = useState("");
   const save = async () => {
-    const reply = await sent("GET", path, {});
-    if (!reply.ok) return setProblem((await refusal(reply)).message);
-    const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(await reply.blob()), download: name });
+    setProblem("");
+    const table = await answered("GET", path).then((reply) => reply.blob(), (error: Error) => setProblem(error.message));
+    if (!table) return;
+    const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(table), download: name });
     link.click();
     URL.revokeObjectURL(link.href);
   };
