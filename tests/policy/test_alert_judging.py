@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -169,6 +170,27 @@ def test_prometheus_takes_all_that_its_series_can_say_and_is_told_what_they_cann
     drifting = rules_file([AlertRule("bill", "drift_ratio", above=0.01, only={"provider": "openrouter"})])
     assert 'expr: "abs(tollkeeper_reconcile_drift_ratio{provider=\\"openrouter\\"}) > 0.01"' in drifting
     assert rules_file([]) == "groups:\n  - name: tollkeeper-own\n    rules: []\n"
+
+
+SERIES = 'tollkeeper_upstream_attempts_total{{provider="p",outcome="{0}"}}'
+
+
+def test_what_a_breaker_has_held_back_is_no_try_for_prometheus_either(tmp_path: Path) -> None:
+    """Five tries of which one fails, and a hundred that no provider saw."""
+    rule = AlertRule("failing", "error_ratio", above=0.5, each="provider")
+    (tmp_path / "own.yml").write_text(rules_file([rule]))
+    grows = {"200": 4, "502": 1, "no_healthy_upstream": 100}
+    test = {
+        "input_series": [{"series": SERIES.format(name), "values": f"0+{by}x60"} for name, by in grows.items()],
+        "alert_rule_test": [{"eval_time": "1h", "alertname": "failing", "exp_alerts": []}],
+    }
+    (tmp_path / "test.yml").write_text(json.dumps({"rule_files": ["own.yml"], "tests": [{"interval": "1m", **test}]}))
+    promtool = shutil.which("promtool")
+    assert promtool, "promtool is not on PATH: apt-get install -y --no-install-recommends prometheus"
+    done = subprocess.run(
+        [promtool, "test", "rules", "test.yml"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "1s"), (90, "90s"), (600, "10m"), (3600, "1h"), (172800, "2d")])

@@ -146,8 +146,9 @@ def _anomalies(says: str, unit: Unit = "number") -> Measure:
 _BY_KEY = frozenset(("provider", "model", "key"))
 _TOKENS = "sum{by} (increase(tollkeeper_tokens_total{where}[{over}]))"
 _COST = "sum{by} (increase(tollkeeper_cost_usd_total{where}[{over}]))"
-_ATTEMPTS = "sum{by} (increase(tollkeeper_upstream_attempts_total{where}[{over}]))"
-_FAILED = 'sum{by} (increase(tollkeeper_upstream_attempts_total{where,outcome!~"2.."}[{over}]))'
+_NOT_SENT = "no_healthy_upstream"  # is no try: a breaker stood before it
+_ATTEMPTS = f'sum{{by}} (increase(tollkeeper_upstream_attempts_total{{where,outcome!="{_NOT_SENT}"}}[{{over}}]))'
+_FAILED = f'sum{{by}} (increase(tollkeeper_upstream_attempts_total{{where,outcome!~"2..|{_NOT_SENT}"}}[{{over}}]))'
 
 
 def _tokens(kind: str) -> str:
