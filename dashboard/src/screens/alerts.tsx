@@ -105,6 +105,7 @@ function One({ of, measures, write, after }: { of: Rule; measures: Measure[]; wr
     <Dialog sheet title={<h2>{of.name}</h2>} onClose={close}>
       {of.watched.length > 0 && <Table caption={`What ${of.name} watches`} columns={WATCHED} rows={of.watched.map((one) => ({ ...one, unit: of.unit }))} id={(one) => one.subject} />}
       {trying.error && <Problem error={trying.error} />}
+      {write.error && <Problem error={write.error} />}
       {tried && <Result of={tried} />}
       <div class="row">
         <button disabled={trying.busy} onClick={() => void test()}>

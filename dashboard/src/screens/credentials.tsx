@@ -42,6 +42,7 @@ export function ProviderSheet({ of, write, after, close }: { of: Provider; write
             <Text name="base_url" title="Address" hint="as the kind says" value={String(entry.data.value.base_url ?? "")} />
             <Text name="api_key" title="Another key, sealed on disk; empty: the one there is" type="password" />
           </Form>
+          {write.error && <Problem error={write.error} />}
           <div><Twice word="Remove" sure={`Remove ${of.provider} now`} write={write} onSure={() => void remove()} /></div>
         </>
       ) : entry.data && <p class="note-box">It stands in {entry.data.source}; change it there, and reload.</p>}

@@ -103,6 +103,7 @@ function One({ of, write, after }: { of: Tenant; write: Write; after: () => void
       {entry.data?.source === "store" ? (
         <>
           <Terms key={entry.data.version} name={of.name} write={saving} before={entry.data.value} version={entry.data.version} done={() => undefined} />
+          {write.error && <Problem error={write.error} />}
           <div><Twice word="Remove" sure={`Remove ${of.name} now`} write={write} onSure={() => void remove()} /></div>
         </>
       ) : entry.data && <p class="note-box">It stands in {entry.data.source}; change it there, and reload.</p>}
