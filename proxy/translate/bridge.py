@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
-from proxy.errors import InvalidJson
+from proxy.errors import CallerError, InvalidJson
 from proxy.translate.chat_events import ChatEvents
 from proxy.translate.chat_reading import read_chat
 from proxy.translate.chat_stream import ChatStream
 from proxy.translate.chat_writing import write_chat
-from proxy.translate.faults import INCOMPLETE, envelope, fault_of
+from proxy.translate.faults import INCOMPLETE, UNREADABLE, envelope, fault_of
 from proxy.translate.losses import Loss, Losses
 from proxy.translate.messages_events import MessagesEvents
 from proxy.translate.messages_reading import read_messages
@@ -199,19 +199,25 @@ class Bridge:
         return self._writer.take()
 
     def _read(self, block: bytes) -> bytes:
-        see, over = self._reader.see, self._reader
+        over = self._reader
         for event in split_events(block):
             if over.over:
                 break
             if self._is_more(event):
                 continue
             if data := data_of(event):
-                see(data)
+                self._see(data)
                 if self._alike is not None:
                     self._alike.learn(event)
             elif data is None and event.startswith(b":") and self._writer.begun:
                 self._writer.ping()
         return self._writer.take()
+
+    def _see(self, data: bytes) -> None:
+        try:
+            self._reader.see(data)
+        except CallerError:  # it was no fault of the caller's here
+            self._reader.fail(UNREADABLE)
 
     def whole(self, body: bytes) -> bytes:
         """A reply that is no stream. Raises `CallerError`s where it is not what that protocol replies, or says that it failed."""

@@ -79,7 +79,7 @@ class MessagesEvents(StreamReader):
             self._usage = merged(self._usage, usage_in(event.usage))
             if event.delta.stop_reason:
                 self._ending = from_messages(event.delta.stop_reason, event.delta.stop_sequence)
-            if said := refusal_in(event.delta.stop_details):
+            if self.writer.begun and (said := refusal_in(event.delta.stop_details)):
                 self.writer.refuse(said)
         elif event.type == "message_start" and event.message is not None:
             self._usage = merged(self._usage, usage_in(event.message.usage))

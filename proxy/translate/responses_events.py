@@ -85,7 +85,7 @@ class ResponsesEvents(StreamReader):
         elif kind == "response.reasoning_summary_part.added" and event.output_index in self._told:
             self.writer.reason("\n\n", "openai")
         elif kind == "response.output_text.annotation.added":
-            for citation in read_annotations([event.annotation], self.losses):
+            for citation in read_annotations([event.annotation], self.losses) if self.writer.begun else ():
                 self.writer.cite(citation)
         elif kind in ("response.completed", "response.incomplete", "response.failed"):
             self._conclude(event.response if isinstance(event.response, dict) else {})
@@ -110,8 +110,10 @@ class ResponsesEvents(StreamReader):
         """An item is whole: tell what of it was not told."""
         if index in self._done:
             return
+        if not self.writer.begun:
+            self.writer.begin("")
         kind = a_text(item.get("type"))
-        if kind in _STREAMED and index not in self._open:
+        if kind in _STREAMED and self._open.get(index) not in _STREAMED:
             self._added(index, item)
         self._done.add(index)
         self._seen |= _names(item)

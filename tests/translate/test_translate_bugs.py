@@ -509,3 +509,37 @@ def test_what_anthropic_is_told_apart_adds_up_to_what_was_read(
     parts = (told["input_tokens"], told["cache_creation_input_tokens"], told["cache_read_input_tokens"])
     assert parts == due
     assert sum(told.get("cache_creation", {}).values()) == due[1]
+
+
+ODD_ITEMS = [
+    [{"type": "response.output_item.done", "output_index": 0, "item": {"type": "reasoning", "summary": 7}}],
+    [{"type": "response.output_item.done", "output_index": 0, "item": {"type": "message", "content": [7]}}],
+]
+
+
+@pytest.mark.parametrize("events", ODD_ITEMS)
+@pytest.mark.parametrize("target", ["chat", "messages"])
+def test_an_event_that_is_none_is_the_providers_fault(target: Protocol, events: list[Any]) -> None:
+    last = events_of(passed(bridge("responses", target), stream_of("responses", events)))[-1]
+    assert last["error"]["message"]
+
+
+def test_a_call_whose_item_began_without_a_kind_is_told_when_it_is_whole() -> None:
+    item = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "f", "arguments": '{"a": 1}'}
+    events = [
+        {"type": "response.output_item.added", "output_index": 0, "item": {**item, "type": None, "arguments": ""}},
+        {"type": "response.output_item.done", "output_index": 0, "item": item},
+        {"type": "response.completed", "response": {"status": "completed", "output": [item]}},
+    ]
+    (call,) = told("chat", "responses", events)["choices"][0]["message"]["tool_calls"]
+    assert (call["id"], call["function"]["name"]) == ("call_1", "f")
+
+
+@pytest.mark.parametrize("target", ["chat", "messages"])
+def test_a_stream_that_begins_with_an_item_that_is_whole_is_one(target: Protocol) -> None:
+    item = {"type": "message", "id": "msg_1", "role": "assistant", "content": [{"type": "output_text", "text": "Hi"}]}
+    events = [
+        {"type": "response.output_item.done", "output_index": 0, "item": item},
+        {"type": "response.completed", "response": {"status": "completed", "output": [item]}},
+    ]
+    assert "Hi" in json.dumps(told(target, "responses", events))

@@ -163,7 +163,16 @@ def test_a_refusal_in_words_is_why_a_message_stopped() -> None:
 def test_citations_of_files_are_told_to_be_lost_in_streams_as_well() -> None:
     cited = {"type": "file_citation", "file_id": "file-1", "filename": "a.pdf", "index": 3}
     one = bridge("responses", "chat")
-    passed(one, stream_of("responses", [{"type": "response.output_text.annotation.added", "annotation": cited}]))
+    passed(
+        one,
+        stream_of(
+            "responses",
+            [
+                {"type": "response.created", "response": {}},
+                {"type": "response.output_text.annotation.added", "annotation": cited},
+            ],
+        ),
+    )
     assert lost(one.losses) == ["citations"]
     one = bridge("chat", "messages")
     passed(
