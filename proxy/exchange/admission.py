@@ -141,8 +141,9 @@ class Admission:
         if not books.has_narrowed:
             return await self._hold_in_turn(job, terms)
         names, marks, provider = terms.route.names, job.record.marks, terms.route.provider.name
-        here = [f"{provider}/{name}" for name in (names[1], *job.call.advisers)]
-        models = (*names, *here, *job.call.also_models, *job.call.advisers, job.call.model or "")
+        asked = job.requested.tools.asked
+        here = [f"{provider}/{name}" for name in (names[1], *asked)]
+        models = (*names, *here, *job.call.also_models, *asked, job.call.model or "")
         subject = Subject(job.caller.name, provider, models, marks.tags, marks.session, tenants_of(job.caller))
         job.under = books.under(job.scopes, subject)
         with books.narrowed.using(job.under):

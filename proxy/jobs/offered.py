@@ -25,6 +25,7 @@ from proxy.policy.money.pricebook import Free
 from proxy.policy.money.prices import FREE_OF_CHARGE, Price
 from proxy.policy.money.settlement import NOTHING, Ending, Prices, Settlement, has_failed, settle
 from proxy.policy.money.weight import weigh
+from proxy.policy.names.access import check_asked
 from proxy.policy.retries.retry import Attempt
 from proxy.policy.tenants import most_output, scopes_of
 from proxy.policy.values import ApiName, Caller, Plan, Provider, Target
@@ -109,6 +110,7 @@ class Offers:
         if provider != offer.provider or (target != offer.target and provider.kind in _ONE_MODEL):
             raise Unfit("its lines go to different models or providers")
         weight, cap, scopes = weigh(call, plan.defaults), None, scopes_of(caller)
+        check_asked(caller, parts.names, weight.requested.tools.asked)
         if caller.max_output is not None:
             weight, cap = most_output(caller, call, weight, plan.use)
         asking = CallJob(

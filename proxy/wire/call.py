@@ -14,7 +14,6 @@ from msgspec.structs import force_setattr
 
 from proxy.errors import DuplicateKey, InvalidJson, InvalidValue
 from proxy.wire.body_template import BodyTemplate, BodyTemplates
-from proxy.wire.called import advisers_in, may_ask
 from proxy.wire.endpoints import Endpoint, Shape
 from proxy.wire.form import FormField, read_form
 from proxy.wire.json_object import JsonObject, read_object, splice, without
@@ -44,8 +43,7 @@ _HOTTEST_OF_MESSAGES = 1.0  # Anthropic's: a higher temperature is refused
 SMALL = 128 * 1024  # is rather copied than viewed
 _MOST_OTHERS = 100  # models that may serve instead; OpenRouter takes three
 
-# model, stream, also_models, max_fields, advisers of a call
-Said = tuple[str | None, bool, tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+Said = tuple[str | None, bool, tuple[str, ...], tuple[str, ...]]  # model, stream, also_models, max_fields of a call
 _templates = BodyTemplates()
 Defaults = tuple[tuple[str, bytes], ...]
 
@@ -64,7 +62,7 @@ class Call(Struct, frozen=True):
 
     `model` is the name the client used (None: none was sent). `stream` is True only for JSON
     `true`. `also_models` are the names of `models[]` and `fallbacks` that may serve instead.
-    `max_fields` are the members in which the client limits the output, `advisers` the models that tools of the provider's ask. `ours` is what the member `tollkeeper` says; neither
+    `max_fields` are the members in which the client limits the output. `ours` is what the member `tollkeeper` says; neither
     `body` nor `document` has that member any more. `template` is there where all but its messages came before.
     """
 
@@ -78,7 +76,6 @@ class Call(Struct, frozen=True):
     stream: bool = False
     also_models: tuple[str, ...] = ()
     max_fields: tuple[str, ...] = ()
-    advisers: tuple[str, ...] = ()
     ours: Ours = NOTHING_OURS
     parsed: JsonObject | None = None
     form: dict[str, FormField] | None = None
@@ -142,8 +139,7 @@ def _read_json_call(bare: Call) -> Call:
     is_stream = "stream" in values and document.value("stream") is True
     also = _also_models(document) if others else ()
     limits = tuple([name for name in MAX_FIELDS if name in values and document.value(name) is not None])
-    advisers = advisers_in(document.value("tools")) if "tools" in values and may_ask(bytes(values["tools"])) else ()
-    said = model, is_stream, also, limits, advisers
+    said = model, is_stream, also, limits
     if len(bare.body) <= READ_QUICKLY:
         _templates.learn(bare.endpoint, document, said)
     return _call_of(bare, said, document)

@@ -1,5 +1,4 @@
-"""The names of the tools that a reply calls, in any of the three protocols, and of the models that a request's tools ask. Of what
-they are called with, nothing."""
+"""The names of the tools that a reply calls, in any of the three protocols. Of what they are called with, nothing."""
 
 from __future__ import annotations
 
@@ -57,24 +56,6 @@ def called_in(body: bytes) -> set[str] | None:
     found: list[Any] = [one.name for one in named if one is not None]
     found += [item.name for item in items if isinstance(item.type, str) and item.type in CALLS]
     return {name for name in found[:MOST_NAMES] if isinstance(name, str)}
-
-
-def may_ask(tools: bytes) -> bool:
-    """Whether tools may be of those that ask another model, escaped or not."""
-    return b"advisor" in tools or b'"openrouter:' in tools or b"\\u" in tools
-
-
-def advisers_in(tools: Any) -> tuple[str, ...]:
-    """The models that the provider's own of a request's `tools` may ask: Anthropic's advisor, OpenRouter's helpers."""
-    named: list[Any] = []
-    for tool in tools[:MOST_NAMES] if isinstance(tools, list) else ():
-        kind = tool.get("type") if isinstance(tool, dict) else None
-        if isinstance(kind, str) and kind.startswith(("advisor", "openrouter:")):
-            told = tool.get("parameters")
-            for given in (tool, told if isinstance(told, dict) else {}):
-                several = given.get("models")
-                named += [given.get("model"), *(several if isinstance(several, list) else ())]
-    return tuple(dict.fromkeys(name for name in named if isinstance(name, str)))
 
 
 def names_in(calls: Any) -> Iterator[str]:

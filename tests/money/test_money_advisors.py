@@ -68,3 +68,14 @@ def test_a_budget_of_a_model_counts_where_it_is_asked_for_advice(narrow: Daemon,
     status, message = ask(narrow, upstream, ADVISOR, key)
     assert status == 402 and message is not None and "claude-opus" in message
     assert not upstream.calls
+
+
+def test_a_tool_that_a_message_brings_asks_no_other_either(narrow: Daemon, upstream: Upstream) -> None:
+    brought = {"type": "tool_addition", "tool": {"type": "tool_reference", "definition": ADVISOR}}
+    for _ in range(3):
+        body = {"model": "anthropic/claude-haiku-4.5", "max_tokens": 10, "messages": []}
+        upstream.expect(json_reply(ANSWER))
+        assert narrow.post("/v1/messages", body).status == 200  # what follows is known but for its messages
+        upstream.reset()
+        reply = narrow.post("/v1/messages", {**body, "messages": [{"role": "user", "content": [brought]}]})
+        assert reply.status == 404 and not upstream.calls

@@ -38,7 +38,7 @@ def toll(upstream_server: Upstream, tmp_path_factory: pytest.TempPathFactory) ->
         yield running
 
 
-VENDORS = ("openai", "moonshot", "groq", "cohere")
+VENDORS = ("openai", "moonshot", "groq", "cohere", "perplexity")
 
 
 @pytest.fixture
@@ -159,3 +159,16 @@ def test_a_rerank_that_is_charged_by_the_search_alone_goes_under_a_budget(calls:
     body = {"model": "cohere/rerank-v3.5", "query": "q", "documents": ["d"] * 201}
     row = calls.row(calls.post(json_reply(answer), "rerank", body))
     assert (row.source, usd(row), row.hold_pusd) == ("computed", D(due), 6_000_000_000)
+
+
+def test_research_that_no_maximum_ends_is_held_for_in_full_and_given_none(calls: Calls) -> None:
+    usage = {"prompt_tokens": 10, "completion_tokens": 7000, "citation_tokens": 20_000, "num_search_queries": 30}
+    usage |= {"reasoning_tokens": 95_000, "cost": {"total_cost": 0.53, "currency": "USD"}}
+    answer = {**chat_reply(usage=usage), "model": "sonar-deep-research"}
+    for members in ({"max_tokens": 100}, {}):
+        body = {"model": "perplexity/sonar-deep-research", "messages": [], **members}
+        calls.upstream.reset()
+        reply = calls.post(json_reply(answer), "chat/completions", body)
+        row = calls.row(reply)
+        assert (row.source, usd(row), reply.header("x-tollkeeper-adjusted")) == ("reported", D("0.53"), None)
+        assert D("1.3") * 10**12 < row.hold_pusd < D("1.4") * 10**12

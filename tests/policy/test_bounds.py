@@ -18,7 +18,7 @@ from proxy.policy.money.budgets import BudgetRules
 from proxy.policy.money.costs import Extra, cost_usd
 from proxy.policy.money.prices import Override, Price
 from proxy.policy.money.quote import ample_pusd
-from proxy.policy.money.rates import IMAGE_TOKENS, WIDEST_WINDOW, Sizes
+from proxy.policy.money.rates import IMAGE_TOKENS, WIDEST_WINDOW, Sizes, research_of
 from proxy.policy.money.weight import weigh, weigh_all, weigh_plain
 from proxy.wire.call import Call, read_call
 from proxy.wire.endpoints import endpoint_for
@@ -871,3 +871,44 @@ def test_a_line_bounds_plain_chats_as_working_each_out_does(
 )
 def test_what_no_line_bounds(price: Price, sizes: Sizes) -> None:
     assert slope_of(price, sizes, BudgetRules()) is None
+
+
+def test_research_that_no_maximum_ends_is_held_for_all_it_can_think_and_read() -> None:
+    """Perplexity's deep research: recorded calls put out 7,000 tokens, and thought and read ten times that."""
+    sizes = Sizes(context_length=128_000, max_output=128_000, research=research_of("sonar-deep-research"))
+    price = Price(D("0.000002"), D("0.000008"), reasoning_usd=D("0.000003"), web_search_usd=D("0.005"))
+    found = bound(call(max_tokens=10), price, sizes)
+    assert (found.input_tokens, found.output_tokens) == (128_000, 128_000)
+    assert found.pusd == (D("0.256") + D("1.024") + 5 * D("0.005")) * USD
+
+
+def test_research_whose_maximum_counts_is_held_for_what_it_can_read() -> None:
+    sizes = Sizes(context_length=200_000, max_output=100_000, research=research_of("openai/o4-mini-deep-research"))
+    found = bound(call(max_tokens=10), PRICE, sizes)
+    assert (found.input_tokens, found.output_tokens) == (200_000, 10)
+    searching = bound(call("/responses", max_output_tokens=10, tools=[{"type": "web_search_preview"}]), PRICE, sizes)
+    assert searching.input_tokens < 80_000
+    assert research_of("openai/gpt-5") == "none"
+
+
+COMPACTED = [
+    (
+        "/messages",
+        {"edits": [{"type": "compact_20260112", "trigger": {"type": "input_tokens", "value": 90_000}}]},
+        90_000,
+    ),
+    ("/messages", {"edits": [{"type": "clear_tool_uses_20250919"}, {"type": "compact_20260112"}]}, 50_000),
+    ("/responses", [{"type": "compaction", "compact_threshold": 60_000}], 60_000),
+]
+
+
+@pytest.mark.parametrize(("path", "management", "least"), COMPACTED)
+def test_a_prompt_that_may_be_compacted_is_held_for_twice(path: str, management: Any, least: int) -> None:
+    """A summary is a run of its own (`usage.iterations`), which reads all of it and writes as much as it may."""
+    sizes = Sizes(context_length=200_000, max_output=64_000)
+    field = "max_tokens" if path == "/messages" else "max_output_tokens"
+    for size, runs in ((least, 2), (least // 2, 1)):
+        members = {field: 1000, "input" if path == "/responses" else "system": "x" * size}
+        found = bound(call(path, **members, context_management=management), PRICE, sizes)
+        once = found.input_tokens * PRICE.input_usd + 1000 * PRICE.output_usd
+        assert found.pusd == runs * once * USD

@@ -92,7 +92,7 @@ def slope_of(price: Price, sizes: Sizes, rules: BudgetRules) -> Slope | None:
     held = price.for_holds()
     units = (held.character_usd, held.audio_second_usd, held.output_second_usd, held.page_usd)
     is_odd = held.overrides or held.makes_images or any(usd is not None for usd in units) or sizes.context_length == 0
-    if is_odd or sizes.searches or sizes.variant in (":nitro", ":online"):
+    if is_odd or sizes.searches or sizes.research != "none" or sizes.variant in (":nitro", ":online"):
         return None
     read = max(usd for usd in (held.input_usd, held.cached_input_usd, held.cache_write_usd) if usd is not None)
     called = held.request_usd or _ZERO
@@ -148,8 +148,9 @@ def _generation(case: Case) -> Bound | None:
     if any(getattr(price, name) is None for name in names[2:]):
         return None  # far dearer than text, and nobody says how much
     rate = case.rate(names, tokens) * case.surcharge()
-    fixed = to_pusd_up(case.input_usd(tokens) + case.fees_usd() + requested.predicted_tokens * rate)
-    per_token = to_pusd_up(rate) * requested.copies
+    runs = 1 if requested.compacts_above is None or tokens < requested.compacts_above else 2
+    fixed = to_pusd_up(runs * case.input_usd(tokens) + case.fees_usd() + requested.predicted_tokens * rate)
+    per_token = to_pusd_up(rate) * requested.copies * runs
     output = case.output_tokens()
     return Bound(
         input_tokens=tokens,

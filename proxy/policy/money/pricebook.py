@@ -15,7 +15,7 @@ from proxy.policy.money.bounds import Slope, slope_of
 from proxy.policy.money.budgets import BudgetRules
 from proxy.policy.money.pricelist import read_pricing
 from proxy.policy.money.prices import FREE_OF_CHARGE, Price
-from proxy.policy.money.rates import Sizes
+from proxy.policy.money.rates import Sizes, research_of
 from proxy.policy.names.catalogue import PRESET, Catalogue, Model, split_variant
 from proxy.policy.names.facts import merged
 from proxy.policy.names.families import anthropic_claude, openrouter_claude
@@ -207,11 +207,11 @@ class PriceBook:
             return MOCK_SIZES
         found = self.facts(provider, model)
         return Sizes(
-            context_length=None if found is None else found.context_length,
-            max_output=None if found is None else found.max_output,
+            *((None, None) if found is None else (found.context_length, found.max_output)),
             image_tokens=next((tokens for part, tokens in _IMAGE_TOKENS if part in model), Sizes().image_tokens),
             variant=split_variant(model.partition(PRESET)[0])[1],
             searches=always_searches(model),
+            research=research_of(model),
         )
 
     def _find(self, provider: Provider, label: str, model: str) -> Price | Free | None:

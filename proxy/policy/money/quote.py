@@ -172,6 +172,7 @@ def quote_for(
     advised, advice_pusd = _advised(weight, provider, prices, rules) if is_listed else (weight, 0)
     bounds: list[Bound | None] = []
     own: list[Price | None] = []
+    may_lower = weight.requested.may_lower
     for label, model in models:
         price = prices.price(provider, label, model)
         if isinstance(price, Free):
@@ -184,11 +185,12 @@ def quote_for(
             why = Unbounded("price", near=None if near is None else tuple(near), model=label)
             return Quote(own[0], None, False, why)
         sizes = prices.sizes(provider, model)
+        may_lower = may_lower and sizes.research != "endless"
         bounds.append(None if advised is None else upper_bound(advised, price, sizes, rules, is_listed=is_listed))
     if (bound := dearest(bounds)) is None:
         tool = "advisor" if advised is None else weight.requested.tools.unbounded if is_listed else ""
         return Quote(own[0], None, False, Unbounded("tool", tool) if tool else Unbounded("request"))
-    return Quote(own[0], bound.plus(advice_pusd), weight.requested.may_lower)
+    return Quote(own[0], bound.plus(advice_pusd), may_lower)
 
 
 def _advised(weight: Weight, provider: Provider, prices: PriceBook, rules: BudgetRules) -> tuple[Weight | None, int]:

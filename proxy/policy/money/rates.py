@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
+from typing import Literal
 
 from msgspec import Struct
 
 from proxy.policy.money.budgets import BudgetRules
 from proxy.policy.money.prices import Price
-from proxy.policy.money.tools import NEVER, Tools, read_tools
+from proxy.policy.money.tools import NEVER, NO_TOOLS, Tools, Uses, read_tools
 from proxy.policy.money.weight import Weight
 
 # What a model may read at most where nobody knows its window: the widest that are usual.
@@ -29,17 +30,28 @@ _ZERO = Decimal(0)
 _ONE = Decimal(1)
 _ONLINE = read_tools({"plugins": [{"id": "web"}]})
 _SEARCHING = read_tools({"web_search_options": {}})
+_RESEARCHING = Tools(searches=Uses(untold=1), reads_on=True)
+
+
+Research = Literal["none", "bounded", "endless"]
 
 
 class Sizes(Struct, frozen=True):
     """The limits of a model in tokens, None unknown; `variant` is what its name ends in (":online"). `searches`: it does for
-    every call, asked to or not."""
+    every call, asked to or not. `research`: it searches and reads until it knows enough, and thinks as long: no maximum ends
+    that where it is endless."""
 
     context_length: int | None = None
     max_output: int | None = None
     image_tokens: int = IMAGE_TOKENS
     variant: str = ""
     searches: bool = False
+    research: Research = "none"
+
+
+def research_of(model: str) -> Research:
+    """Of OpenAI's deep research a maximum of output bounds the thoughts, of Perplexity's it does not."""
+    return "none" if "-deep-research" not in model else "endless" if "sonar" in model else "bounded"
 
 
 class Case(Struct, frozen=True):
@@ -62,7 +74,7 @@ class Case(Struct, frozen=True):
 
     def output_tokens(self) -> int:
         """The most that can be put out for each answer: the least of what the request, the model and its window allow."""
-        asked = self.weight.requested.maximum
+        asked = None if self.sizes.research == "endless" else self.weight.requested.maximum
         largest = self.sizes.max_output
         if largest is None:
             largest = asked or self.rules.unknown_maximum
@@ -84,6 +96,8 @@ class Case(Struct, frozen=True):
     def tools(self) -> tuple[Tools, ...]:
         """The tools that may run: those of the request, and the search that the model's variant is, or the model itself."""
         own = self.weight.requested.tools
+        if self.sizes.research != "none" and own == NO_TOOLS:
+            return (_RESEARCHING,)
         if self.sizes.searches and own.searches == NEVER:
             return (own, _SEARCHING)
         return (own, _ONLINE) if self.sizes.variant == ":online" else (own,)

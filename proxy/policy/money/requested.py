@@ -17,7 +17,7 @@ _USUAL_TIERS = frozenset({"auto", "default", "standard", "standard_only", "flex"
 _TIERS = ("service_tier", "speed", "inference_geo")
 
 REQUESTED_MEMBERS = frozenset(
-    {"n", "best_of", "prompt", "prediction", "modalities", "image_config", *TOOLS_MEMBERS}
+    {"n", "best_of", "prompt", "prediction", "modalities", "image_config", "context_management", *TOOLS_MEMBERS}
     | {"size", "resolution", "quality", "partial_images", "documents", "input", *_TIERS}
     | {name for names in MAXIMA.values() for name in names}
 )
@@ -29,7 +29,8 @@ class Requested(Struct, frozen=True):
 
     `maximum` is the output limit the provider will heed, for each copy; `may_lower`: there is a member for one, and
     the client left it open. `tiers` are (member, value) of what costs more than usual. `picture_tokens` are for one
-    picture, as `picture` has it; `tools_tokens` stand before the tools, unseen.
+    picture, as `picture` has it; `tools_tokens` stand before the tools, unseen. Of a prompt longer than `compacts_above` a summary
+    is made first, in a run of its own.
     """
 
     tools: Tools
@@ -45,9 +46,11 @@ class Requested(Struct, frozen=True):
     characters: int = 0
     documents: int = 0
     tools_tokens: int = 0
+    compacts_above: int | None = None
 
 
 _ANY = Picture()
+_COMPACTS_ABOVE = 50_000  # the least that Anthropic takes for it
 
 # A request for one answer in text, with nothing beside it.
 PLAIN = Requested(tools=read_tools({}), picture_tokens=picture_tokens({}))
@@ -75,7 +78,20 @@ def read_requested(call: Call, members: Mapping[str, Any]) -> Requested:
         characters=len(text) if isinstance(text, str) and call.endpoint.shape != "responses" else 0,
         documents=len(documents) if isinstance(documents, list) else 0,
         tools_tokens=tools_tokens(offered(members)),
+        compacts_above=_compacts_above(members.get("context_management")),
     )
+
+
+def _compacts_above(management: Any) -> int | None:
+    """The least prompt that is made shorter before it is answered: Anthropic's `edits`, OpenAI's list."""
+    edits = management.get("edits") if isinstance(management, dict) else management
+    least: list[int] = []
+    for edit in edits if isinstance(edits, list) else ():
+        if isinstance(edit, dict) and str(edit.get("type")).startswith("compact"):
+            trigger = edit.get("trigger")
+            value = trigger.get("value") if isinstance(trigger, dict) else edit.get("compact_threshold")
+            least.append(value if isinstance(value, int) and value > 0 else _COMPACTS_ABOVE)
+    return min(least, default=None)
 
 
 def _maximum(found: list[Any]) -> int | None:

@@ -74,7 +74,7 @@ class Advice(Struct, frozen=True):
 class Tools(Struct, frozen=True):
     """What a provider's tools may do: searches (each at least `search_usd`), pictures drawn, sessions of code.
 
-    `previews`: some are OpenAI's `web_search_preview`. `found` are runs that bring so many tokens to read each, `advice` those of other models. `reads_on`: they may read what only the context window
+    `previews`: some are OpenAI's `web_search_preview`. `found` are runs that bring so many tokens to read each, `advice` those of other models, `asked` the names of all models that may be asked. `reads_on`: they may read what only the context window
     bounds. `unbounded` names the tool nothing bounds the cost of, where the provider charges for tools.
     """
 
@@ -87,8 +87,12 @@ class Tools(Struct, frozen=True):
     pictures: tuple[tuple[Uses, int], ...] = ()
     found: tuple[tuple[Uses, int], ...] = ()
     advice: tuple[Advice, ...] = ()
+    asked: tuple[str, ...] = ()
     reads_on: bool = False
     unbounded: str = ""
+
+
+NO_TOOLS = Tools()
 
 
 def read_tools(members: Mapping[str, Any]) -> Tools:
@@ -110,6 +114,7 @@ def read_tools(members: Mapping[str, Any]) -> Tools:
         pictures=tuple(pair for tools in all_of for pair in tools.pictures),
         found=tuple(pair for tools in all_of for pair in tools.found),
         advice=tuple(one for tools in all_of for one in tools.advice),
+        asked=tuple(dict.fromkeys(_asked(offered(members)))),
         reads_on=any(tools.reads_on for tools in all_of),
         unbounded=next((tools.unbounded for tools in all_of if tools.unbounded), ""),
     )
@@ -204,6 +209,18 @@ def _own_tool(kind: str, tool: dict[str, Any], uses: Uses) -> Tools:
     if kind in _FREE_AT_OPENROUTER or is_function:
         return Tools()
     return Tools(unbounded=kind[:64])
+
+
+def _asked(tools: list[Any]) -> Iterator[str]:
+    """The models that Anthropic's advisor and OpenRouter's helpers may ask."""
+    for tool in tools:
+        kind = tool.get("type") if isinstance(tool, dict) else None
+        if isinstance(kind, str) and kind.startswith(("advisor", "openrouter:")):
+            options = tool.get("parameters")
+            for given in (tool, options if isinstance(options, dict) else {}):
+                yield from (
+                    name for name in (given.get("model"), *_listed(given.get("models"))) if isinstance(name, str)
+                )
 
 
 def _is_at_the_client(kind: str) -> bool:

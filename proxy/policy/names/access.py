@@ -108,6 +108,13 @@ def may_serve(caller: Caller, names: Names, name: str) -> bool:
     return names.is_on(name, caller.name) and (not is_narrowed(caller) or _matches(caller, names.slug_of(name)))
 
 
+def check_asked(caller: Caller, names: Names, asked: tuple[str, ...]) -> None:
+    """Raise `ModelNotFound` where a provider's tool is to ask a model that the caller may not use."""
+    for name in asked:
+        if not may_serve(caller, names, name):
+            raise ModelNotFound("A model named in `tools` is not available here.", param="tools")
+
+
 def allowed_models(caller: Caller, names: Names) -> list[str]:
     """Return the names to list for a caller: aliases first, then models."""
     everything = not is_narrowed(caller) and caller.name not in names.switched_keys

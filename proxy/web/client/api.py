@@ -229,6 +229,8 @@ def _like_before(sender: Sender, body: object, record: Record) -> Job | None:
         if found is None:
             return None
         weighed = weigh(replace(found.call, body=body), found.plan.defaults)
+        if weighed.requested.tools.asked:
+            return None  # which models those are is judged where a call is like none before
         requested, text_tokens, likely_tokens = weighed.requested, weighed.text_tokens, weighed.likely_tokens
     call, plan, head = replace(found.call, body=body), found.plan, sender.head
     until = record.started + head.read_timeout_seconds

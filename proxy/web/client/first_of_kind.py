@@ -14,7 +14,7 @@ from proxy.exchange.off_loop import LARGE
 from proxy.exchange.prepared import Prepared
 from proxy.exchange.record import Record
 from proxy.policy.money.weight import to_weigh, weigh
-from proxy.policy.names.access import check_endpoint
+from proxy.policy.names.access import check_asked, check_endpoint
 from proxy.policy.tenants import most_output, scopes_of
 from proxy.policy.values import Plan
 from proxy.web.body import read_body
@@ -63,10 +63,10 @@ async def worked_out(parts: Parts, sender: Sender, unread: Body, client: Client,
     if head.endpoint.counts:
         weight = await off_loop(to_weigh(call), weigh, call, plan.defaults) if large else weigh(call, plan.defaults)
         weight, cap = (weight, cap) if caller.max_output is None else most_output(caller, call, weight, plan.use)
-    until, scopes = record.started + head.read_timeout_seconds, scopes_of(caller)
+    check_asked(caller, parts.names, weight.requested.tools.asked)
     job = Job(
-        call, weight.requested, weight.text_tokens, weight.likely_tokens, caller, plan, head.incoming, record, until, scopes,
-        scopes, head.rank, None, weight, cap=cap,
+        call, weight.requested, weight.text_tokens, weight.likely_tokens, caller, plan, head.incoming, record,
+        record.started + head.read_timeout_seconds, scopes := scopes_of(caller), scopes, head.rank, None, weight, cap=cap,
     )  # fmt: skip
     if not is_dressed and alike is None:
         job.prepared = _prepared_for(parts.heads, sender, job)

@@ -48,9 +48,6 @@ def plan_for(parts: Parts, caller: Caller, call: Call, head: Head, record: Recor
     for name in call.also_models:
         if not may_serve(caller, parts.names, name):
             raise ModelNotFound("A model named in `models` or `fallbacks` is not available here.", param="models")
-    for name in call.advisers:
-        if not may_serve(caller, parts.names, name):
-            raise ModelNotFound("A model named in `tools` is not available here.", param="tools")
     plan = _tried(parts, plan, (head, caller), call, record) if plan.experiment else plan
     return plan if plan.pool is None else routed(parts.features, plan, caller)
 
