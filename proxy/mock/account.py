@@ -75,8 +75,9 @@ def key_body(total: Decimal, *, keyed: bool) -> dict[str, Any]:
         "is_free_tier": False,
         "is_management_key": False,
         "is_provisioning_key": False,
-        "creator_user_id": None,
-        "expires_at": None,
+        **dict.fromkeys(("creator_user_id", "organization_id", "workspace_id", "expires_at", "effective_budget")),
+        **dict.fromkeys(("allowed_data_regions", "budgets"), []),
+        "free_model_daily_requests": {"limit": 1000, "remaining": 1000, "used": 0},
         "rate_limit": {"requests": -1, "interval": "10s", "note": "This field is deprecated and safe to ignore."},
     }
     return {"data": data}

@@ -175,3 +175,8 @@ def test_a_whole_reply_that_was_cut_off_ends_on_an_item_that_is_incomplete() -> 
     assert [item.get("status") for item in said["output"]] == [None, "completed", "completed", "incomplete"]
     played = bridge("chat", "responses").played(json.dumps(body).encode())
     assert read_stream("responses", played) == said
+
+
+def test_a_response_says_what_openrouters_sdk_demands_of_one() -> None:
+    told = json.loads(bridge("chat", "responses").whole(json.dumps(chat_whole()).encode()))
+    assert (told["completed_at"], told["frequency_penalty"], told["presence_penalty"]) == (None, 0, 0)

@@ -74,6 +74,8 @@ def _head(turn: Turn, status: str) -> dict[str, Any]:
         "status": status,
         "background": turn.asked.in_background,
         "error": None,
+        "frequency_penalty": 0,
+        "presence_penalty": 0,
         "instructions": fields.get("instructions"),
         "max_output_tokens": turn.asked.maximum,
         "model": turn.served,
