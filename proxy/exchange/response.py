@@ -85,6 +85,11 @@ class Response(Struct, eq=False):
         """Whether everything has come and was read."""
         return self.ended and not self.chunks
 
+    @property
+    def is_full(self) -> bool:
+        """Whether so much waits to be read that this is enough for now."""
+        return self._size > HIGH_WATER_BYTES
+
     def take(self) -> bytes | None:
         """The bytes of the body that are there; empty at its end, None where more has to be waited for (`news`).
 

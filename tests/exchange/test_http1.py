@@ -313,6 +313,28 @@ class Taking:
         return is_all and all([self.chunk(*chunk) for chunk in found])
 
 
+async def test_others_have_a_turn_before_more_is_read_of_what_takes_long() -> None:
+    asked = Asked()
+    await asked.hear(CHUNKED)
+    response = await asked.head
+    asked.connection.data_received(b"1\r\nx\r\n" * 40_000)  # as much as the loop reads at once
+    assert asked.wire.paused
+    await asyncio.sleep(0)
+    assert not asked.wire.paused
+    assert response.take() == b"x" * 40_000
+
+
+async def test_a_reader_that_lags_is_waited_for_whoever_had_a_turn_meanwhile() -> None:
+    asked = Asked()
+    await asked.hear(CHUNKED)
+    response = await asked.head
+    asked.connection.data_received(b"8\r\nxxxxxxxx\r\n" * 40_000)
+    await asyncio.sleep(0)
+    assert asked.wire.paused, "more waits than is read ahead"
+    assert response.take() == b"x" * 320_000
+    assert not asked.wire.paused
+
+
 async def test_what_comes_behind_bytes_that_the_sink_did_not_take_waits_behind_them() -> None:
     asked, sink = Asked(), Taking(b"odd")
     await asked.hear(CHUNKED)
