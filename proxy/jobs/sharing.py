@@ -151,7 +151,7 @@ class Sharer:
         if self._under_way.get(place) is leader:
             del self._under_way[place]
         reading, record, cap = leader.reading, leader.record, sought.cap
-        is_good = reading.is_whole and not reading.dropped and 200 <= reading.status < 300
+        is_good = reading.is_whole and not reading.dropped and 200 <= reading.status < 300 and _answers(leader)
         is_first = not record.fallback and len({(tried.provider, tried.model) for tried in record.tried}) <= 1
         is_usual = is_first and not was_lowered(record.adjusted, plan.defaults, cap)
         if sought.wish.cache is not None and is_good and is_usual and record.error is None and record.failure is None:
@@ -160,6 +160,14 @@ class Sharer:
 
     def _unwanted(self, leader: Leader) -> None:
         self._left(leader.stepper, leader.record)
+
+
+def _answers(leader: Leader) -> bool:
+    """Whether what came is an answer: the page of a gateway is none, nor a chat without a word."""
+    kind, record = leader.reading.headers.get("content-type", ""), leader.record
+    if kind.startswith("text/"):
+        return kind.startswith("text/event-stream")
+    return record.shape == "other" or record.findings is None or not record.findings.said_nothing
 
 
 def _not_kept(what: str) -> NotCached:

@@ -17,7 +17,19 @@ from harness.daemon import Daemon
 from harness.events import OPENROUTER_USAGE, chat_chunk, chat_reply, chat_stream, usage_chunk
 from harness.http import Connection, Reply
 from harness.setting import config_for
-from harness.steps import LAST_CHUNK, Script, chunk, json_reply, reset, say, sse, stream_head, then, wait_at
+from harness.steps import (
+    LAST_CHUNK,
+    Script,
+    chunk,
+    json_reply,
+    plain_reply,
+    reset,
+    say,
+    sse,
+    stream_head,
+    then,
+    wait_at,
+)
 from harness.surroundings import PATIENCE_SECONDS
 from harness.upstream import Upstream
 
@@ -325,6 +337,9 @@ def test_a_stream_is_given_again_as_its_events(daemon: Daemon, upstream: Upstrea
 NOT_KEPT: list[tuple[str, Script, bool]] = [
     ("an error", json_reply({"error": {"message": "No.", "code": 400}}, 400), False),
     ("a failed 200", json_reply({"error": {"message": "No.", "code": 400}}), False),
+    ("a page", plain_reply(b"<html>Log in first</html>", headers=[("Content-Type", "text/html")]), False),
+    ("no choices", json_reply({"id": "x", "object": "chat.completion", "choices": []}), False),
+    ("nothing", plain_reply(b"", headers=[("Content-Type", "application/json")]), False),
     ("a stream that breaks off", then(say(stream_head() + chunk(chat_chunk("x"))), reset), True),
     ("a stream without an end", sse(chat_chunk("x")), True),
 ]
