@@ -15,6 +15,8 @@ from proxy.wire.usage import Pass, Usage, read_usage, with_passes
 
 # What draws where the request names no model (OpenAI's reference of the tool).
 _DRAWS = "gpt-image-1"
+# What in `tools` says what a run of theirs costs.
+_TOLD_APART = re.compile(b'"web_search_preview|"memory_limit"')
 _ALWAYS_SEARCHES = re.compile(r"-search-(?:preview|api)(?:[-:@]|$)")
 
 
@@ -35,6 +37,7 @@ class _Item(Struct):
     status: Any = None
     action: Any = None
     container_id: Any = None
+    environment: Any = None
 
 
 class _Executed(Struct):
@@ -76,6 +79,16 @@ class _Start(Struct):
 class _Tool(Struct):
     type: Any = None
     model: Any = None
+    container: Any = None
+    environment: Any = None
+
+    @property
+    def gigabytes(self) -> int:
+        """The memory of the container that it runs in, which is charged by its size (`"4g"`); one where it does not say."""
+        place = self.container if isinstance(self.container, dict) else self.environment
+        limit = place.get("memory_limit") if isinstance(place, dict) else None
+        number = limit.removesuffix("g") if isinstance(limit, str) else ""
+        return int(number) if number.isdecimal() and len(number) < 4 else 1
 
 
 _item = msgspec.json.Decoder(_Item)
@@ -93,12 +106,13 @@ def may_have_searched(data: bytes) -> bool:
 class ToolRuns:
     """Counts items of `output` as they come; a whole `output` replaces what was counted before. `called`: the names of tools."""
 
-    __slots__ = ("_drawing", "_is_preview", "_ran", "_requests", "called")
+    __slots__ = ("_drawing", "_gigabytes", "_is_preview", "_ran", "_requests", "called")
 
     def __init__(self) -> None:
         self._ran: dict[str, set[str]] = {}
         self._requests = 0
         self._is_preview = False
+        self._gigabytes = 1
         self._drawing: Pass | None = None
         self.called: set[str] = set()
 
@@ -142,9 +156,10 @@ class ToolRuns:
             self._ran.clear()
             for position, item in enumerate(found):
                 self._count(item, str(position))
-        if tools is not UNSET and b'"web_search_preview' in bytes(tools):
-            kinds = [tool.type for tool in _decoded(_tools, tools) or ()]
-            self._is_preview = any(isinstance(kind, str) and kind.startswith("web_search_preview") for kind in kinds)
+        if tools is not UNSET and _TOLD_APART.search(bytes(tools)):
+            offered = _decoded(_tools, tools) or ()
+            self._is_preview = any(str(tool.type).startswith("web_search_preview") for tool in offered)
+            self._gigabytes = max([tool.gigabytes for tool in offered], default=1)
         told = read_value(tool_usage)
         if isinstance(told, dict):
             self._see_usage(told, tools)
@@ -154,7 +169,7 @@ class ToolRuns:
         if not self._ran and not self._requests and self._drawing is None:
             return usage
         searches, files = self._runs("web_search_call"), self._runs("file_search_call")
-        code = self._runs("code_interpreter_call")
+        code = self._runs("code_interpreter_call") * self._gigabytes
         if searches or self._requests or files or code:
             searches = max(usage.web_searches, self._requests or searches)
             usage = replace(
@@ -176,18 +191,20 @@ class ToolRuns:
 
         Of a search only its action `search` is charged, opening a page and finding in it are not (OpenAI's reference of
         `web_search_call`); Azure leaves items of a completed reply at `searching`, xAI's have no action. Sessions of
-        code are charged by the container.
+        code are charged by the container, a shell's as well where it runs at the provider, and by its gigabytes.
         """
         if item is None or not isinstance(item.type, str):
             return
         self._see_name(item)
         if item.status in ("failed", "incomplete"):
             return
-        kind = "web_search_call" if item.type == "x_search_call" else item.type
+        kind, container_id = "web_search_call" if item.type == "x_search_call" else item.type, item.container_id
+        if kind == "shell_call" and isinstance(item.environment, dict) and "container_id" in item.environment:
+            kind, container_id = "code_interpreter_call", item.environment["container_id"]
         action = item.action.get("type") if isinstance(item.action, dict) else None
         if kind == "web_search_call" and action not in (None, "search"):
             return
-        identity = item.container_id if kind == "code_interpreter_call" else item.id
+        identity = container_id if kind == "code_interpreter_call" else item.id
         ran = self._ran.setdefault(kind, set())
         ran.add(identity if isinstance(identity, str) else name or str(len(ran)))
 

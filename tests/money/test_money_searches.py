@@ -172,3 +172,38 @@ def test_research_that_no_maximum_ends_is_held_for_in_full_and_given_none(calls:
         row = calls.row(reply)
         assert (row.source, usd(row), reply.header("x-tollkeeper-adjusted")) == ("reported", D("0.53"), None)
         assert D("1.3") * 10**12 < row.hold_pusd < D("1.4") * 10**12
+
+
+CODE = {"type": "code_interpreter_call", "status": "completed", "code": "1"}
+SHELL = {"type": "shell_call", "status": "completed", "action": {"commands": ["ls"]}}
+PLACED = {"environment": {"type": "container_reference", "container_id": "cntr_2"}}
+CODED: list[tuple[dict[str, Any], list[dict[str, Any]], str]] = [
+    ({"container": {"type": "auto"}}, [{**CODE, "id": "a", "container_id": "cntr_1"}], "0.03"),
+    (
+        {"container": {"type": "auto", "memory_limit": "4g"}},
+        [{**CODE, "id": "a", "container_id": "cntr_1"}] * 2,
+        "0.12",
+    ),
+    ({"container": {"type": "auto", "memory_limit": "64g"}}, [{**CODE, "id": "a", "container_id": "cntr_1"}], "1.92"),
+    ({"container": {"type": "auto", "memory_limit": "64g"}}, [], "0"),
+    ({"container": "cntr_1"}, [{**CODE, "id": "a", "container_id": "cntr_1"}], "0.03"),
+    (
+        {"type": "shell", "environment": {"type": "container_auto", "memory_limit": "16g"}},
+        [{**SHELL, **PLACED}],
+        "0.48",
+    ),
+    ({"type": "shell", "environment": {"type": "local"}}, [{**SHELL, "environment": {"type": "local"}}], "0"),
+    ({"type": "shell"}, [SHELL], "0"),
+]
+
+
+@pytest.mark.parametrize(("tool", "output", "fee"), CODED)
+def test_a_container_costs_by_its_memory(
+    calls: Calls, tool: dict[str, Any], output: list[dict[str, Any]], fee: str
+) -> None:
+    tool = {"type": "code_interpreter", **tool}
+    reply = searched(0, USUAL, output=output, tools=[tool])
+    body = {"model": "openai/gpt-5-mini", "input": "hi", "tools": [tool]}
+    row = calls.row(calls.post(json_reply(reply), "responses", body))
+    assert (row.source, usd(row)) == ("computed", TOKENS["openai/gpt-5-mini"] + D(fee))
+    assert row.cost_pusd <= row.hold_pusd
