@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import resource
 import signal
 import sys
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ def serve(watches: bool, **options: Any) -> None:
     """Run the daemon until SIGTERM or Ctrl-C."""
     # until there is something to close; an exception out of a handler is turned into another one by some C callers
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # keys would be in it
     gc.disable()  # nothing a start makes is garbage; looking for some would take a tenth of its time
     from proxy.cli.chosen import Chosen
     from proxy.cli.home import readable_file, refuse_to_serve

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import resource
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -215,3 +216,14 @@ def test_no_file_holds_a_secret_in_clear(tmp_path: Path) -> None:
     assert {name: which for name, which in held.items() if which} == {
         "state/master.key": ["master key 0", "master key 1"]
     }
+
+
+def test_a_crash_leaves_no_core_with_what_was_in_memory(tmp_path: Path) -> None:
+    """`ulimit -c unlimited` before it, as in a container."""
+    before = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (before[1], before[1]))
+    try:
+        with Daemon({"providers": {"mock": {}}}, tmp_path) as daemon:
+            assert resource.prlimit(daemon.pid, resource.RLIMIT_CORE) == (0, before[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, before)
