@@ -240,8 +240,8 @@ class Books:
         """Where every budget in force stands, but for those that are somebody's own."""
         self._count()
         narrowed = [account for budget in self.narrowed.templates() for account in self.narrowed.at(budget.id)]
-        plain = [account for scope, of_it in self._by_scope.items() if scope not in self.hidden for account in of_it]
-        return [account.standing(now) for account in plain + narrowed]
+        plain = [account for accounts in self._by_scope.values() for account in accounts]
+        return [account.standing(now) for account in plain + narrowed if account.budget.scope not in self.hidden]
 
     def standing(self, budget_id: str, now: float) -> Standing | None:
         """Where one budget stands, somebody's own in memory too; None where it is not in force."""
@@ -257,7 +257,7 @@ class Books:
     def own_state(self, now: float) -> list[Standing]:
         """Where those stand that are somebody's own and in memory."""
         self._count()
-        return [account.standing(now) for account in self.narrowed.own()]
+        return [one.standing(now) for one in self.narrowed.own() if one.budget.scope not in self.hidden]
 
     def _has(self, charge: Charge) -> bool:
         account = self._accounts.get(charge[0])
