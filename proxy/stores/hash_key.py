@@ -52,6 +52,7 @@ def keyed_hash(key: bytes, secret: str) -> bytes:
 def _made(path: Path) -> bytes:
     """Written whole or not at all; of two who make it at once, one wins and both get that one's."""
     key, unfinished = secrets.token_bytes(_BYTES), path.with_name(f".{NAME}.{secrets.token_hex(4)}")
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # before a first start there is none
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -57,3 +57,22 @@ def test_every_step_is_told_and_who_won(
     assert {name: [step["who"] for step in one["steps"]] for name, one in found.items()} == STEPS
     assert found[what]["won"] == won
     assert "sk-" not in str(found)
+
+
+def test_a_stored_keys_own_word_is_told_as_its_own_and_no_key_has_none(tmp_path: Path) -> None:
+    config = {
+        "state_dir": str(tmp_path / "state"),
+        "providers": {"openai": {"api_key": "sk-x"}},
+        "tenants": {"child": {"translation": {"lossy": "allow"}}},
+        "catalogue": {"refresh": "never"},
+    }
+    file = tmp_path / "config.yaml"
+    file.write_text(json.dumps(config))
+    made = typed(
+        tmp_path, "keys", "create", "eve", "--tenant", "child", "--lossy", "reject", "--config", str(file), "--json"
+    )
+    assert made.returncode == 0, made.stderr
+    for named, who in ((["--key", "eve"], ["key eve", "tenant child", "file"]), ([], ["file"])):
+        told = typed(tmp_path, "explain", "openai/gpt-4o", *named, "--json", "--config", str(file))
+        (found,) = [one for one in json.loads(told.stdout)["order"] if one["what"] == "translation"]
+        assert [step["who"] for step in found["steps"]] == who and found["won"] == who[:1]

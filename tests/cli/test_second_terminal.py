@@ -419,3 +419,17 @@ def test_a_home_that_cannot_be_read_is_a_sentence(public: Path, command: str) ->
         f"{home}/.config/tollkeeper/config.yaml: it cannot be looked for: {home} is not for you to read; "
         "set HOME, or name a file: --config\n"
     )
+
+
+def test_the_first_key_can_be_made_before_the_first_start(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(f"{{providers: {{mock: {{}}}}, state_dir: {tmp_path / 'new' / 'state'}}}")
+    none = typed(tmp_path, "keys", "rotate", "ann", "--config", str(file))
+    assert (none.returncode, none.stderr.split(";")[0]) == (1, "Error: there is no key named 'ann' in the store")
+    made = typed(tmp_path, "keys", "create", "ann", "--config", str(file))
+    assert made.returncode == 0 and made.stdout.startswith("sk-tk-"), made.stderr
+    assert (tmp_path / "new" / "state").stat().st_mode & 0o777 == 0o700
+    config = {"providers": {"mock": {}}, "state_dir": str(tmp_path / "new" / "state")}
+    with Daemon(config, tmp_path, key=made.stdout.strip()) as daemon:
+        assert daemon.chat("mock/echo").status == 200
+        assert daemon.chat("mock/echo", [("Authorization", "Bearer sk-other")]).status == 401

@@ -110,19 +110,32 @@ def order_of(admin_api: AdminApi, caller: Caller, model: str, plan: Plan) -> lis
     """What counts for a call of this caller, step by step, and who won."""
     settings, provider = admin_api.settings, plan.targets[0].provider
     line = list(lineage(settings.tenants, caller.tenant)) if caller.tenant else []
-    own = next((one for one in settings.callers if one.name == caller.name), Caller(caller.name))
-    key, source = f"key {caller.name}", settings.providers[provider].key_source
+    own, source = _own(settings, caller, line), settings.providers[provider].key_source
     by = "" if source == NO_KEY else "environment" if source.startswith("environment") else "file"
     keys = [*_said(line, lambda one: _origin(one.credentials.get(provider)))]
     keys += [(who, source if who == by else None) for who in ("file", "environment")]
     return [
         _choice("model", [("request", model), *_said(line, lambda one: one.default_model), *_usual(settings)]),
         _choice(f"credential for {provider}", keys),
-        _choice("translation", [(key, own.lossy), *_said(line, lambda one: one.lossy), ("file", settings.lossy)]),
-        _bound("models", [(key, list(caller.models)), *_said(line, lambda one: list(one.models))]),
+        _choice("translation", [*_key(own, own.lossy), *_said(line, lambda one: one.lossy), ("file", settings.lossy)]),
+        _bound("models", [*_key(own, list(caller.models)), *_said(line, lambda one: list(one.models))]),
         _least("max_output", [*_said(line, lambda one: one.max_output)]),
-        _bound("privacy", [(key, "zdr" if own.zdr else None), *_said(line, lambda one: "zdr" if one.zdr else None)]),
+        _bound(
+            "privacy", [*_key(own, "zdr" if own.zdr else None), *_said(line, lambda one: "zdr" if one.zdr else None)]
+        ),
     ]
+
+
+def _own(settings: Settings, caller: Caller, line: list[Tenant]) -> Caller:
+    """What the key says for itself. A stored one is known with what its tenants say laid under it, and has no word on privacy."""
+    written = next((one for one in settings.callers if one.name == caller.name), None)
+    theirs = next((tenant.lossy for tenant in line if tenant.lossy), None)
+    return written or Caller(caller.name, lossy=None if caller.lossy == theirs else caller.lossy)
+
+
+def _key(own: Caller, says: Any) -> Iterator[tuple[str, Any]]:
+    if own.name:
+        yield f"key {own.name}", says
 
 
 def _usual(settings: Settings) -> Iterator[tuple[str, str | None]]:
