@@ -143,7 +143,7 @@ def _readable_path(value: str, what: str) -> str:
 def _is_http_url(value: str) -> bool:
     try:
         parts = urlsplit(value)
-        fits = parts.port != 0
+        fits = parts.port != 0 and bool((parts.hostname or "").encode("idna"))
     except ValueError:
         return False
     clean = value.isascii() and value.isprintable() and not set(value) & set(" ?#\\")

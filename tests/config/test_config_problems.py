@@ -65,6 +65,8 @@ def problems(text: str, env: dict[str, str] = ENV) -> list[str]:
         ("listen: {origins: ['*']}", "1:20: listen.origins[0]: must be an origin such as https://app.example.org, without a path"),
         ("metrics: {gen_ai: yes}", "1:19: metrics.gen_ai: must be true or false, without quotes"),
         ("state_dir: ''", "1:12: state_dir: must be the path of a directory"),
+        ("providers: {a: {kind: openai, base_url: 'https://api..example.org/v1'}}", "1:41: providers.a.base_url: must be an address such as https://host/v1: http or https, nothing after the path"),
+        (f"providers: {{a: {{kind: openai, base_url: 'https://{'a' * 64}.org/v1'}}}}", "1:41: providers.a.base_url: must be an address such as https://host/v1: http or https, nothing after the path"),
         ("state_dir: ' '", "1:12: state_dir: must be the path of a directory"),
         ("state_dir: ~me/state", "1:12: state_dir: must not begin with ~, but as ~/ for your own home; write the whole path"),
         ("master_key_file: ''", "1:18: master_key_file: must be the path of a file"),
