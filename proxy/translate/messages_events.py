@@ -14,7 +14,7 @@ from proxy.translate.reading import StreamReader
 from proxy.translate.stops import from_messages
 from proxy.translate.tools import Known
 from proxy.translate.usage import merged, usage_in, usage_of
-from proxy.translate.values import Ending, Reasoning, a_text
+from proxy.translate.values import Citation, Ending, Reasoning, a_text
 from proxy.translate.writing import StreamWriter
 
 
@@ -63,6 +63,8 @@ class MessagesEvents(StreamReader):
         self._ending: Ending | None = None
         self._kinds: dict[Any, str] = {}
         self._inputs: dict[Any, Any] = {}
+        self._cited: list[Citation] = []
+        self._begun_at = self._length = 0  # in characters: the text under way, all of them
 
     def see(self, data: bytes) -> None:
         if self.over or (event := self.decoded(_decoder, data)) is None:
@@ -98,8 +100,10 @@ class MessagesEvents(StreamReader):
         if kind == "tool_use":
             self._inputs[index] = block.get("input")
             self.open(index, a_text(block.get("id")), a_text(block.get("name")))
-        elif kind == "text" and block.get("text"):
-            self.writer.text(a_text(block.get("text")))
+        elif kind == "text":
+            self._begun_at = self._length
+            if block.get("text"):
+                self._say(a_text(block.get("text")))
         elif kind == "thinking":
             if block.get("thinking"):
                 self.writer.reason(a_text(block.get("thinking")), "anthropic")
@@ -107,14 +111,18 @@ class MessagesEvents(StreamReader):
                 self.writer.vouch(Reasoning(signature=a_text(block.get("signature")), origin="anthropic"))
         elif kind == "redacted_thinking":
             self.writer.vouch(Reasoning(data=a_text(block.get("data")), origin="anthropic"))
-        elif kind not in ("text", "thinking"):
+        else:
             self.losses.add("input_items")
+
+    def _say(self, text: str) -> None:
+        self._length += len(text)
+        self.writer.text(text)
 
     def _delta(self, index: Any, delta: Delta) -> None:
         if not self.writer.begun:
             self.writer.begin("")
         if delta.text:
-            self.writer.text(delta.text)
+            self._say(delta.text)
         elif delta.partial_json:
             if self._kinds.get(index) == "tool_use":
                 self._inputs[index] = None
@@ -124,8 +132,7 @@ class MessagesEvents(StreamReader):
         elif delta.signature:
             self.writer.vouch(Reasoning(signature=delta.signature, origin="anthropic"))
         elif delta.citation is not None:
-            for citation in read_citations([delta.citation], self.losses):
-                self.writer.cite(citation)
+            self._cited += read_citations([delta.citation], self.losses)
 
     def _stop(self, index: Any) -> None:
         kind = self._kinds.pop(index, "")
@@ -136,6 +143,9 @@ class MessagesEvents(StreamReader):
             self.close(index)
         elif kind in ("thinking", "redacted_thinking"):
             self.writer.thought_over_now()
+        for citation in self._cited:  # they are told before the words that they are of
+            self.writer.cite(citation.placed(self._begun_at, self._length))
+        self._cited.clear()
 
     def finish(self) -> bool:
         if not self.over:
@@ -146,7 +156,7 @@ class MessagesEvents(StreamReader):
         if ending is None or not self.writer.begun:
             self.fail(INCOMPLETE)
             return
-        for index in [index for index, kind in self._kinds.items() if kind == "tool_use"]:
+        for index in [index for index, kind in self._kinds.items() if kind in ("text", "tool_use")]:
             self._stop(index)
         ending.usage = usage_of(self._usage)
         self.end(ending)

@@ -39,7 +39,7 @@ def chat_reply(reply: Reply, identity: Identity, *, shown: bool, functions: bool
         message["function_call"] = calls[0]["function"]
     elif calls:
         message["tool_calls"] = calls
-    if citations := [annotation(citation) for part in texts for citation in part.citations]:
+    if citations := _cited(texts):
         message["annotations"] = citations
     thoughts = [part for part in reply.parts if isinstance(part, Reasoning)] if shown else []
     if thoughts:
@@ -62,6 +62,16 @@ def chat_reply(reply: Reply, identity: Identity, *, shown: bool, functions: bool
         "usage": chat_usage(ending.usage),
         **({"service_tier": ending.tier} if ending.tier else {}),
     }
+
+
+def _cited(texts: list[Text]) -> list[dict[str, Any]]:
+    """Where the words of a message come from, that are said in these texts."""
+    notes, at = [], 0
+    for part in texts:
+        end = at + len(part.text)
+        notes += [annotation(citation.placed(at, end)) for citation in part.citations]
+        at = end
+    return notes
 
 
 def _chat_call(use: ToolUse) -> dict[str, Any]:
@@ -134,4 +144,5 @@ def responses_reply(reply: Reply, identity: Identity) -> dict[str, Any]:
 def _said(part: Text | Refusal) -> list[dict[str, Any]]:
     if isinstance(part, Refusal):
         return [refusal_part(part.text)]
-    return [text_part(part.text, [responses_output.annotation(citation) for citation in part.citations], part.logprobs)]
+    notes = [responses_output.annotation(citation.placed(0, len(part.text))) for citation in part.citations]
+    return [text_part(part.text, notes, part.logprobs)]

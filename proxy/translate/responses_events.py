@@ -15,7 +15,7 @@ from proxy.translate.responses_items import read_annotations, read_output
 from proxy.translate.stops import from_responses, tier_of
 from proxy.translate.tools import Known
 from proxy.translate.usage import usage_of
-from proxy.translate.values import Reasoning, a_text
+from proxy.translate.values import Reasoning, Text, a_text
 from proxy.translate.writing import StreamWriter, play_part
 
 
@@ -49,6 +49,7 @@ class ResponsesEvents(StreamReader):
         self._open: dict[Any, str] = {}
         self._done: set[Any] = set()
         self._seen: set[str] = set()
+        self._begun_at = self._length = 0  # in characters: the part under way, all of them
 
     def see(self, data: bytes) -> None:
         if self.over or data.startswith(b"[DONE]") or (event := self.decoded(_decoder, data)) is None:
@@ -58,6 +59,7 @@ class ResponsesEvents(StreamReader):
             self._piece(event)
             if event.logprobs:
                 self.writer.likely(read_logprobs(event.logprobs))
+            self._length += len(a_text(event.delta))
             self.writer.text(a_text(event.delta))
         elif kind in _CALLS:
             if self._open.get(event.output_index) in _STREAMED:  # else its item tells them
@@ -86,7 +88,9 @@ class ResponsesEvents(StreamReader):
             self.writer.reason("\n\n", "openai")
         elif kind == "response.output_text.annotation.added":
             for citation in read_annotations([event.annotation], self.losses) if self.writer.begun else ():
-                self.writer.cite(citation)
+                self.writer.cite(citation.placed(self._begun_at, self._length))
+        elif kind == "response.content_part.added":
+            self._begun_at = self._length
         elif kind in ("response.completed", "response.incomplete", "response.failed"):
             self._conclude(event.response if isinstance(event.response, dict) else {})
         elif kind == "error" or event.error:
@@ -127,7 +131,8 @@ class ResponsesEvents(StreamReader):
             self._thought(item, told)
         elif kind != "message" or not told:
             for part in read_output(item, self.losses):
-                play_part(part, index, self.writer)
+                play_part(part, index, self.writer, self._length)
+                self._length += len(part.text) if isinstance(part, Text) else 0
 
     def _thought(self, item: dict[str, Any], told: str) -> None:
         for part in read_output(item, self.losses):

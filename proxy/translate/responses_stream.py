@@ -43,6 +43,7 @@ class ResponsesStream(StreamWriter):
         self._words: list[str] = []
         self._notes: list[dict[str, Any]] = []
         self._part_likely: list[Any] = []
+        self._before = 0  # characters that were said before the part under way
         self._begun: dict[str, Any] = {}
 
     @property
@@ -108,7 +109,7 @@ class ResponsesStream(StreamWriter):
     def cite(self, citation: Citation) -> None:
         if self._open != "text":
             self._part("text")
-        note = out.annotation(citation)
+        note = out.annotation(citation.placed(-self._before, -self._before))
         place = {**self._where(), "content_index": len(self._content), "annotation_index": len(self._notes)}
         self._notes.append(note)
         self._event("response.output_text.annotation.added", {**place, "annotation": note})
@@ -139,6 +140,7 @@ class ResponsesStream(StreamWriter):
             self._event("response.refusal.done", {**place, "refusal": text})
         self._event("response.content_part.done", {**place, "part": part})
         self._content.append(part)
+        self._before += len(text) if self._open == "text" else 0
         self._words, self._notes, self._part_likely = [], [], []
 
     def _end_item(self, ending: Ending | None = None) -> None:

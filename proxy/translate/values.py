@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypeAlias
 
+import msgspec
 from msgspec import Struct, field
 
 from proxy.errors import InvalidValue
@@ -20,13 +21,22 @@ Stop = Literal["end", "length", "tools", "filter", "stop_sequence", "pause", "co
 
 
 class Citation(Struct):
-    """Where a text comes from; `start` and `end` are characters of the text, -1 where nobody says."""
+    """Where a text comes from; `start` and `end` are characters of the text, -1 where nobody says: then it is all of it.
+
+    In a whole reply they count from the beginning of the text they are with, in a stream from that of the reply.
+    """
 
     url: str = ""
     title: str = ""
     quoted: str = ""
     start: int = -1
     end: int = -1
+
+    def placed(self, start: int, end: int) -> Citation:
+        """The same of a text that is from `start` to `end` of something longer."""
+        if self.start < 0:
+            return msgspec.structs.replace(self, start=start, end=end)
+        return msgspec.structs.replace(self, start=self.start + start, end=self.end + start)
 
 
 class Text(Struct):

@@ -119,19 +119,21 @@ class StreamWriter:
 def play(reply: Reply, writer: StreamWriter) -> None:
     """Write a whole reply as a stream."""
     writer.begin(reply.model)
+    said = 0
     for key, part in enumerate(reply.parts):
-        play_part(part, key, writer)
+        play_part(part, key, writer, said)
+        said += len(part.text) if isinstance(part, Text) else 0
     writer.end(reply.ending)
 
 
-def play_part(part: Part, key: int, writer: StreamWriter) -> None:
-    """Write one part of a reply; `key` is that of a tool's call."""
+def play_part(part: Part, key: int, writer: StreamWriter, said: int) -> None:
+    """Write one part of a reply; `key` is that of a tool's call, `said` how many characters were said before."""
     if isinstance(part, Text):
         writer.likely(part.logprobs)
         if part.text:
             writer.text(part.text)
         for citation in part.citations:
-            writer.cite(citation)
+            writer.cite(citation.placed(said, said + len(part.text)))
     elif isinstance(part, Reasoning):
         if part.text:
             writer.reason(part.text, part.origin)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from protocols import bridge, events_of, lost, passed, read_stream, read_whole, stream_of, translated
-from upstreams import chunk, message
+from upstreams import block, chunk, message
 
 from proxy.translate.values import Protocol
 
@@ -191,3 +191,33 @@ def test_a_tier_that_openai_does_not_have_is_not_told(target: Protocol, tier: An
     streamed = read_stream(target, passed(bridge("chat", target), stream_of("chat", events)))
     for reply in (read_whole(target, bridge("chat", target).whole(body)), streamed):
         assert reply.get("service_tier") == (due if target == "responses" else None)
+
+
+def test_citations_lead_to_the_words_that_are_cited() -> None:
+    """Anthropic tells them before the words; both others by the place of those."""
+    cited = {"type": "web_search_result_location", "url": "https://a.example/", "title": "A", "cited_text": "q"}
+    note = {"type": "citations_delta", "citation": {**cited, "encrypted_index": "x"}}
+    words = ["It is ", "2°C ", "in Köln."]
+    events = [block(at, {"type": "text", "text": ""}, *[note][: at % 2], spoken(text)) for at, text in enumerate(words)]
+    content = [{"type": "text", "text": text, "citations": [cited][: at % 2]} for at, text in enumerate(words)]
+    whole = {"model": "m", "content": content, "stop_reason": "end_turn", "usage": {"input_tokens": 1}}
+    streamed = stream_of("messages", message(*events))
+    for reply in (read_stream("chat", passed(bridge("messages", "chat"), streamed)), whole_of("chat", whole)):
+        told = reply["choices"][0]["message"]
+        place = told["annotations"][0]["url_citation"]
+        assert told["content"][place["start_index"] : place["end_index"]] == "2°C "
+    for reply in (
+        read_stream("responses", passed(bridge("messages", "responses"), streamed)),
+        whole_of("responses", whole),
+    ):
+        parts = [part for part in reply["output"][0]["content"] if part.get("annotations")]
+        place = parts[0]["annotations"][0]
+        assert parts[0]["text"][place.get("start_index", 0) : place["end_index"]] == "2°C "
+
+
+def spoken(text: str) -> dict[str, Any]:
+    return {"type": "text_delta", "text": text}
+
+
+def whole_of(target: Protocol, body: dict[str, Any]) -> Any:
+    return read_whole(target, bridge("messages", target).whole(json.dumps(body).encode()))
