@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from proxy.dialects.contract import Due
 from proxy.exchange.http1 import Connection, standing
+from proxy.exchange.names import Names
 from proxy.exchange.response import Broken, Response
 from proxy.exchange.stepper import Outbox
 from proxy.exchange.tls import BROKEN_OFF, client_context, why_failed
@@ -74,6 +75,7 @@ class Pool:
         self._idle: dict[Origin, list[Connection]] = {}
         self._heads: dict[Origin, KnownHeads] = {}
         self._addresses: dict[tuple[str, int], tuple[float, list[Any]]] = {}
+        self._names = Names()
         self._sweeper: asyncio.TimerHandle | None = None
         self._tls: dict[str | None, tuple[tuple[int, ...], ssl.SSLContext]] = {}
 
@@ -178,7 +180,7 @@ class Pool:
         known, now = self._addresses.get((host, port)), time.monotonic()
         if known is not None and now < known[0]:
             return known[1]
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = await self._names.addresses(host, port)
         self._addresses[(host, port)] = (now + ADDRESSES_SECONDS, found)
         return found
 

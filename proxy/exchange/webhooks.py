@@ -247,8 +247,10 @@ def client(make_socket: Callable[[tuple[Any, ...]], socket.socket] | None = None
     """What webhooks are sent with: no cookies, no connection kept, no proxy. To be closed."""
     from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 
+    from proxy.exchange.hook_names import HookNames
+
     return ClientSession(
-        connector=TCPConnector(limit=0, force_close=True, socket_factory=make_socket),
+        connector=TCPConnector(limit=0, force_close=True, socket_factory=make_socket, resolver=HookNames()),
         cookie_jar=DummyCookieJar(),
         timeout=ClientTimeout(total=ANSWER_SECONDS),
     )

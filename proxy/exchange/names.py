@@ -1,0 +1,61 @@
+"""The addresses of host names, each name looked up in a thread of its own.
+
+The threads that an event loop has for that are few, and a name whose server does not answer holds one for half a minute:
+a few of them, and no other name is found, whosever it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+MOST_AT_ONCE = 64
+
+Found = list[Any]  # as socket.getaddrinfo has it
+LookUp = Callable[[str, int], Found]
+
+
+def look_up(host: str, port: int) -> Found:
+    """As the machine does it. Blocking; raises OSError, UnicodeError."""
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+
+
+class Names:
+    """Belongs to an event loop. Who asks for a name that is looked up already waits for that."""
+
+    def __init__(self, ask: LookUp = look_up) -> None:
+        self._ask = ask
+        self._under_way: dict[tuple[str, int], Future[Found]] = {}
+
+    async def addresses(self, host: str, port: int) -> Found:
+        """Those to connect to. Raises `socket.gaierror`."""
+        with contextlib.suppress(OSError, UnicodeError):  # an address stands for itself
+            return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        asked = self._under_way.get((host, port))
+        if asked is None:
+            if len(self._under_way) >= MOST_AT_ONCE:
+                raise socket.gaierror(socket.EAI_AGAIN, "too many names are looked up")
+            asked = self._under_way[host, port] = Future()
+            asked.set_running_or_notify_cancel()  # who waits for it may leave, which ends nothing
+            threading.Thread(target=self._look_up, args=(host, port, asked), name="resolve", daemon=True).start()
+        return await asyncio.wrap_future(asked)
+
+    def _look_up(self, host: str, port: int, asked: Future[Found]) -> None:
+        failed: OSError | None = None
+        found: Found = []
+        try:
+            found = self._ask(host, port)
+        except OSError as error:
+            failed = error
+        except UnicodeError:
+            failed = socket.gaierror(socket.EAI_NONAME, "it is no name")
+        del self._under_way[host, port]
+        if failed is None:
+            asked.set_result(found)
+        else:
+            asked.set_exception(failed)
