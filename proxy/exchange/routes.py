@@ -46,7 +46,8 @@ class Routes:
         """The way to one of its targets, to be found again by calls alike."""
         target, label, call = job.plan.targets[number], job.plan.label, job.call
         provider = self.provider_of(job, target)
-        label = prices.label_for(target, label, call.model) if number else label
+        if number or job.plan.experiment:  # fallbacks and arms have no alias of their own in a plan
+            label = prices.label_for(target, label, call.model) or (label if number == 0 else "")
         is_barred = _bar(job, provider) is not None
         names, answered = (label, target.model), (Tried(target.provider, target.model, "200"),)
         about = names, is_barred, api_of(call, provider), answered, _who_answered(target)

@@ -106,6 +106,24 @@ def test_an_arm_that_refuses_its_calls_is_not_the_cheaper_one(tmp_path: Path) ->
         assert told == {"mock/echo", "mock/error?status=400"}
 
 
+def test_an_arm_costs_what_the_price_of_its_name_says(tmp_path: Path) -> None:
+    models = {"smart": {"target": "mock/model-x", "price": {"input": 0, "output": 1000}}}
+    arms = [{"target": "mock/model-x", "share": 100}, {"target": "dead/llama", "share": 0}]
+    config = {
+        **CONFIG,
+        "models": models,
+        "keys": {"alice": {"key": CLIENT_KEY, "budgets": [{"usd": 0.5, "per": "day"}]}},
+        "experiments": {"newer": {"model": "smart", "arms": arms, "sticky": "key"}},
+    }
+    with Daemon(config, tmp_path, key=CLIENT_KEY) as daemon:
+        refused = daemon.chat("smart", max_tokens=501)
+        assert (refused.status, refused.error["code"]) == (402, "budget_exceeded"), "at a tenth of a cent a token"
+        done = typed(
+            tmp_path, "explain", "smart", "--key", "alice", "--json", "--config", str(tmp_path / "config.yaml")
+        )
+        assert json.loads(done.stdout)["price"]["output_usd"] == "1000"
+
+
 def orders_and_switches(daemon: Daemon) -> None:
     sessions = [[("x-session-id", f"s{n}")] for n in range(8)]
     arms = [arm_of(daemon, daemon.chat("calm", headers)) for headers in sessions]

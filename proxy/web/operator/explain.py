@@ -227,6 +227,8 @@ def _tried(admin_api: AdminApi, ask: ExplainAsk, plan: Plan, caller: Caller) -> 
     if known or max(trial.lots) == HUNDRED:
         place = admin_api.trials.assign(trial, caller.name, ask.session.encode())
         arm, plan = experiment.arms[place].target, plan_of(trial, place, plan, caller, admin_api.names) or plan
+        label = admin_api.prices.label_for(plan.targets[0], plan.label, ask.model)
+        plan = replace(plan, label=label or plan.label)
     shares = [{"target": one.target, "share": share} for one, share in zip(experiment.arms, trial.lots, strict=True)]
     return plan, {"name": experiment.name, "state": trial.standing.state, "arm": arm, "arms": shares}
 
