@@ -44,6 +44,8 @@ _LOST: dict[str, Field] = {
     "context_management": "context_management",
     "mcp_servers": "mcp_servers",
 }
+# The provider is to remember the conversation; one that goes on means something else without what it remembers.
+_BEGINS = {"type": "create"}
 # What Claude Code tells Anthropic of itself in front of the system's words, another text in every call: nobody else
 # reads it, and where it stands no server could go on from what it knows of the prompt.
 _ATTRIBUTION = "x-anthropic-billing-header:"
@@ -65,8 +67,7 @@ def read_messages(body: dict[str, Any], losses: Losses) -> Request:
     choice = body.get("tool_choice")
     output = body.get("output_config")
     output = output if isinstance(output, dict) else {}
-    for name, field in _LOST.items():
-        losses.unless_empty(field, body.get(name))
+    _note(body, losses)
     losses.unless_empty("other", output.get("task_budget"))
     return Request(
         model=a_text(body.get("model")),
@@ -88,6 +89,13 @@ def read_messages(body: dict[str, Any], losses: Losses) -> Request:
             name: value for name, value in body.items() if name not in _READ and name not in _LOST and value is not None
         },
     )
+
+
+def _note(body: dict[str, Any], losses: Losses) -> None:
+    if body.get("thread") not in (None, _BEGINS):
+        losses.add("conversation", "refused")
+    for name, field in _LOST.items():
+        losses.unless_empty(field, body.get(name))
 
 
 def _system(system: Any, losses: Losses) -> list[Part]:

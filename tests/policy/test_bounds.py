@@ -247,6 +247,7 @@ def test_sound_is_bounded_by_its_length() -> None:
 ELSEWHERE: list[tuple[str, dict[str, Any]]] = [
     ("/responses", {"previous_response_id": "resp_1"}),
     ("/responses", {"conversation": "conv_1"}),
+    ("/messages", {"thread": {"type": "continue", "previous_message_id": "msg_1"}}),
     ("/responses", {"prompt": {"id": "pmpt_1"}}),
     ("/responses", {"input": [{"type": "item_reference", "id": "x"}]}),
     ("/responses", {"tools": [{"type": "mcp"}]}),
@@ -268,6 +269,11 @@ def test_what_lies_elsewhere_is_bounded_by_the_window_alone(path: str, members: 
     asked = call(path, **members)
     assert bound(asked, sizes=Sizes(context_length=200_000, max_output=1)).input_tokens == 200_000
     assert bound(asked, sizes=Sizes(max_output=1)).input_tokens == WIDEST_WINDOW
+
+
+def test_a_thread_that_begins_is_in_the_body() -> None:
+    asked = call("/messages", thread={"type": "create"})
+    assert bound(asked, sizes=Sizes(context_length=200_000, max_output=1)).input_tokens <= len(asked.body)
 
 
 def test_tools_add_what_nobody_sees() -> None:

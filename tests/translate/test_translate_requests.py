@@ -491,6 +491,18 @@ MESSAGES_TO_CHAT = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("thread", "losses"),
+    [
+        ({"type": "create"}, [("other", "dropped")]),
+        ({"type": "continue", "previous_message_id": "msg_1"}, [("conversation", "refused"), ("other", "dropped")]),
+    ],
+)
+def test_a_thread_of_messages_goes_on_at_its_provider_alone(thread: dict[str, Any], losses: list[Any]) -> None:
+    _, found = translated("messages", "chat", {"model": "x", "max_tokens": 5, "messages": HI, "thread": thread})
+    assert [(loss.field, loss.became) for loss in found] == losses
+
+
 @pytest.mark.parametrize(("members", "expected", "losses"), MESSAGES_TO_CHAT)
 def test_members_of_messages_for_chat(members: dict[str, Any], expected: dict[str, Any], losses: list[str]) -> None:
     body, found = messages_to_chat(**members)

@@ -138,6 +138,7 @@ RESPONSES = Shape(
         "tool_choice": Want(("string", "object")),
         "access_programs": THING,
         "background": FLAG,
+        "background_options": THING,
         "client_metadata": THING,
         "context_management": LIST,
         "conversation": Want(("string", "object")),

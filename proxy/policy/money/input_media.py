@@ -28,7 +28,9 @@ LEAST_AUDIO_BYTES_PER_SECOND = 500
 
 _MEDIA_MEMBERS = ("image", "images", "mask", "input_references", "image_url")
 # Members that stand for content kept at the provider, as long as anybody likes.
-_ELSEWHERE = ("previous_response_id", "conversation", "container", "mcp_servers")
+_ELSEWHERE = ("previous_response_id", "conversation", "container", "mcp_servers", "thread")
+# Where such a member says that there is nothing: Anthropic's `thread` of a conversation that begins.
+_NOTHING_ELSEWHERE: tuple[object, ...] = (None, "", [], {}, False, {"type": "create"})
 INPUT_MEMBERS = frozenset(
     {
         "system",
@@ -157,7 +159,7 @@ def read_input(
             tally.images_of(members.get(name))
     if (sound := members.get("input_audio")) is not None:
         tally.items({"type": "input_audio", "input_audio": sound})
-    is_elsewhere = tally.is_elsewhere or any(members.get(name) for name in _ELSEWHERE)
+    is_elsewhere = tally.is_elsewhere or any(members.get(name) not in _NOTHING_ELSEWHERE for name in _ELSEWHERE)
     is_elsewhere = is_elsewhere or isinstance(members.get("prompt"), dict) or bool(members.get("preset"))
     return len(call.body) + added_bytes - tally.media_bytes + tools_tokens(tools), InputMedia(
         images=tally.images,
