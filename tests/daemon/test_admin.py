@@ -333,6 +333,13 @@ def test_a_refusal_names_the_parameter_or_member_it_is_about(refusing: Daemon) -
         ("GET", "/usage?by=moon", None, "by"),
         ("GET", "/usage?since=never", None, "since"),
         ("GET", "/calls/past?limit=0", None, "limit"),
+        ("GET", "/audit?before=99999999999999999999", None, "before"),
+        ("GET", "/audit?before=9223372036854775808", None, "before"),
+        *[
+            ("GET", f"/models?{name}={odd}", None, name)
+            for name in ("max_input_usd", "max_output_usd", "max_first_token", "min_speed")
+            for odd in ("NaN", "sNaN", "Infinity", "-Infinity")
+        ],
         ("POST", "/keys", {"name": "bob", "limits": [{"requests": "a"}]}, "limits.0.requests"),
         ("PUT", "/settings/alert_rules/odd", {"metric": "moon", "above": 1}, None),
     ):

@@ -11,6 +11,8 @@ from msgspec.structs import astuple
 from proxy.stores.audit import AuditQuestion, AuditRow, Head, Verdict
 from proxy.web.operator.admin_api import EpochMs, instant
 
+_Row = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]  # as SQLite can hold it
+
 
 class AuditAsk(Struct, frozen=True, forbid_unknown_fields=True):
     """`before` and `after` are numbers of rows, exclusive. The newest come first unless `oldest_first`. `as_kept`: what
@@ -21,8 +23,8 @@ class AuditAsk(Struct, frozen=True, forbid_unknown_fields=True):
     actor: str | None = None
     action: str | None = None
     target: str | None = None
-    before: int | None = None
-    after: int | None = None
+    before: _Row | None = None
+    after: _Row | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
     oldest_first: bool = False
     as_kept: bool = False

@@ -27,6 +27,10 @@ _PER_MILLION = Decimal(1_000_000)
 _TAKES = {"images": "pictures", "image": "pictures", "vision": "pictures", "schema": "json_schema"}
 _MAKES = {"text": "chat", "images": "image", "audio": "speech", "embeddings": "embedding"}
 
+# what a filter is about
+_MOSTS = {"max_input_usd": "input_usd", "max_output_usd": "output_usd", "max_first_token": "first_token_seconds"}
+_LEASTS = {"min_context": "context_length", "min_output": "max_output", "min_speed": "tokens_per_second"}
+
 Sort = Literal["name", "input", "output", "context", "largest_output", "released", "first_token", "speed"]
 
 
@@ -162,24 +166,28 @@ def _filters(ask: ModelsAsk, zone: tzinfo) -> Iterable[Callable[[ModelAnswer], b
         yield lambda row: row.author == ask.author
     if ask.free:
         yield lambda row: row.input_usd == "0" and row.output_usd == "0"
-    tops = (("input_usd", ask.max_input_usd), ("output_usd", ask.max_output_usd))
-    for field, most in (*tops, ("first_token_seconds", ask.max_first_token)):
-        if most is not None:
-            yield _at_most(field, most)
-    sizes = (("context_length", ask.min_context), ("max_output", ask.min_output))
-    for field, least in (*sizes, ("tokens_per_second", ask.min_speed)):
-        if least is not None:
-            yield _at_least(field, least)
+    for name, field in _MOSTS.items():
+        if (most := getattr(ask, name)) is not None:
+            yield _at_most(field, _finite(name, most))
+    for name, field in _LEASTS.items():
+        if (least := getattr(ask, name)) is not None:
+            yield _at_least(field, _finite(name, least))
     if ask.released is not None:
         since = datetime.fromtimestamp(named_moment_ms("released", ask.released, zone) / 1000, UTC).date().isoformat()
         yield lambda row: row.released is not None and row.released >= since
 
 
-def _at_most(field: str, most: Decimal | float) -> Callable[[ModelAnswer], bool]:
-    return lambda row: (found := getattr(row, field)) is not None and Decimal(found) <= Decimal(most)
+def _finite(name: str, number: Decimal | float) -> Decimal:
+    if not Decimal(number).is_finite():
+        raise ValueError(f"'{name}' must be a number")
+    return Decimal(number)
 
 
-def _at_least(field: str, least: float) -> Callable[[ModelAnswer], bool]:
+def _at_most(field: str, most: Decimal) -> Callable[[ModelAnswer], bool]:
+    return lambda row: (found := getattr(row, field)) is not None and Decimal(found) <= most
+
+
+def _at_least(field: str, least: Decimal) -> Callable[[ModelAnswer], bool]:
     return lambda row: (getattr(row, field) or 0) >= least
 
 
