@@ -918,3 +918,9 @@ def test_a_prompt_that_may_be_compacted_is_held_for_twice(path: str, management:
         found = bound(call(path, **members, context_management=management), PRICE, sizes)
         once = found.input_tokens * PRICE.input_usd + 1000 * PRICE.output_usd
         assert found.pusd == runs * once * USD
+
+
+def test_at_a_server_nobody_lists_a_name_makes_no_research() -> None:
+    sizes = Sizes(context_length=200_000, max_output=100_000, research=research_of("house/sonar-deep-research"))
+    found = upper_bound(call(max_tokens=10), PRICE, sizes, is_listed=False)
+    assert found is not None and found.output_tokens == 10 and found.input_tokens < 1000

@@ -185,7 +185,7 @@ def quote_for(
             why = Unbounded("price", near=None if near is None else tuple(near), model=label)
             return Quote(own[0], None, False, why)
         sizes = prices.sizes(provider, model)
-        may_lower = may_lower and sizes.research != "endless"
+        may_lower = may_lower and not (is_listed and sizes.research == "endless")
         bounds.append(None if advised is None else upper_bound(advised, price, sizes, rules, is_listed=is_listed))
     if (bound := dearest(bounds)) is None:
         tool = "advisor" if advised is None else weight.requested.tools.unbounded if is_listed else ""

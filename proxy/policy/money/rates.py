@@ -72,9 +72,13 @@ class Case(Struct, frozen=True):
         tiers = [o.min_prompt_tokens or 0 for price in self.prices() for o in price.overrides]
         return None if longest is None or max(tiers, default=0) >= longest else longest
 
+    def research(self) -> Research:
+        """How the model researches; at a server nobody lists a name says nothing of that."""
+        return self.sizes.research if self.is_listed else "none"
+
     def output_tokens(self) -> int:
         """The most that can be put out for each answer: the least of what the request, the model and its window allow."""
-        asked = None if self.sizes.research == "endless" else self.weight.requested.maximum
+        asked = None if self.research() == "endless" else self.weight.requested.maximum
         largest = self.sizes.max_output
         if largest is None:
             largest = asked or self.rules.unknown_maximum
@@ -96,7 +100,7 @@ class Case(Struct, frozen=True):
     def tools(self) -> tuple[Tools, ...]:
         """The tools that may run: those of the request, and the search that the model's variant is, or the model itself."""
         own = self.weight.requested.tools
-        if self.sizes.research != "none" and own == NO_TOOLS:
+        if self.research() != "none" and own == NO_TOOLS:
             return (_RESEARCHING,)
         if self.sizes.searches and own.searches == NEVER:
             return (own, _SEARCHING)
