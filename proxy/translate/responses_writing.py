@@ -143,12 +143,20 @@ def _items(turn: Turn, losses: Losses) -> list[dict[str, Any]]:
             said += _content(part, role, losses)
             continue
         if said:
-            items.append({"type": "message", "role": role, "content": said})
+            items.append(_message(role, said))
             said = []
         items += _item(part, losses)
     if said:
-        items.append({"type": "message", "role": role, "content": said})
+        items.append(_message(role, said))
     return items
+
+
+def _message(role: str, said: list[dict[str, Any]]) -> dict[str, Any]:
+    """A message; an assistant's words as one text, as Azure and vLLM refuse parts of it without ids and annotations."""
+    content: Any = said
+    if role == "assistant" and all(part["type"] == "output_text" for part in said):
+        content = "".join(part["text"] for part in said)
+    return {"type": "message", "role": role, "content": content}
 
 
 def _item(part: Part, losses: Losses) -> list[dict[str, Any]]:
@@ -192,8 +200,11 @@ def _content(part: Text | Media | Refusal, role: str, losses: Losses) -> list[di
     if isinstance(part, Refusal):
         return [{"type": "refusal", "refusal": part.text}]
     if isinstance(part, Text):
-        kind = "output_text" if role == "assistant" else "input_text"
-        return [{"type": kind, "text": part.text, **_marked(part, role, losses)}] if part.text else []
+        if not part.text:
+            return []
+        if role == "assistant":
+            return [{"type": "output_text", "text": part.text, "annotations": [], **_marked(part, role, losses)}]
+        return [{"type": "input_text", "text": part.text, **_marked(part, role, losses)}]
     if part.kind == "audio":
         losses.add("audio")
         return []

@@ -221,3 +221,23 @@ def spoken(text: str) -> dict[str, Any]:
 
 def whole_of(target: Protocol, body: dict[str, Any]) -> Any:
     return read_whole(target, bridge("messages", target).whole(json.dumps(body).encode()))
+
+
+def test_words_of_an_assistant_are_said_to_responses_as_strict_servers_take_them() -> None:
+    """Azure wants `annotations` with its parts, vLLM their ids as well; a text alone is taken by all."""
+    parts = [{"type": "text", "text": "It is "}, {"type": "text", "text": "2°C."}]
+    asked = {
+        "messages": [
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": parts},
+            {"role": "user", "content": "?"},
+        ]
+    }
+    body, _ = translated("messages", "responses", asked)
+    assert body["input"][1] == {"type": "message", "role": "assistant", "content": "It is 2°C."}
+    declined = {"role": "assistant", "content": "Well.", "refusal": "No."}
+    body, _ = translated("chat", "responses", {"messages": [{"role": "user", "content": "Hi"}, declined]})
+    assert body["input"][1]["content"] == [
+        {"type": "output_text", "text": "Well.", "annotations": []},
+        {"type": "refusal", "refusal": "No."},
+    ]
