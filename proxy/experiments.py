@@ -104,6 +104,8 @@ class Experiments:
         """Keep what was seen since the last look."""
         if self._task is not None:
             self._task.cancel()
+        if self._trials.each:  # hear of the last calls
+            await asyncio.to_thread(self._writer.flush, _LEDGER_SECONDS)
         if kept := self._trials.news():
             keep = self._writer.do(partial(_keep, kept=kept, at_ms=int(time.time() * 1000)))
             with contextlib.suppress(TimeoutError, StoreError):

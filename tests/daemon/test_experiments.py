@@ -124,6 +124,17 @@ def test_an_arm_costs_what_the_price_of_its_name_says(tmp_path: Path) -> None:
         assert json.loads(done.stdout)["price"]["output_usd"] == "1000"
 
 
+def test_the_last_calls_before_an_end_count(tmp_path: Path) -> None:
+    arms = [{"target": "mock/echo", "share": 50}, {"target": "mock/other", "share": 50}]
+    experiments = {"newer": {"model": "smart", "arms": arms, "sticky": "call"}}
+    with Daemon({**CONFIG, "experiments": experiments}, tmp_path, key=CLIENT_KEY) as daemon:
+        assert {daemon.chat("smart").status for _ in range(60)} == {200}
+        assert daemon.stop() == 0
+    config = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    with Daemon(config, tmp_path, key=CLIENT_KEY) as daemon:
+        assert sum(arm["calls"] for arm in admin(daemon, "GET", "/experiments/newer").json["arms"]) == 60
+
+
 def orders_and_switches(daemon: Daemon) -> None:
     sessions = [[("x-session-id", f"s{n}")] for n in range(8)]
     arms = [arm_of(daemon, daemon.chat("calm", headers)) for headers in sessions]
