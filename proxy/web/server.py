@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -19,12 +20,14 @@ from proxy.web.faults import LONGEST_HEADER, LONGEST_TARGET, MOST_HEADERS
 from proxy.web.lane import Line
 
 IDLE_SECONDS = 5.0  # where there are too many connections
+LEAST_CONNECTIONS = 8
 
 Handler = Callable[[BaseRequest], Awaitable[StreamResponse]]
 
 
-def _any_number(connections: int) -> bool:
-    return True
+def _a_share(connections: int) -> bool:
+    """Where nobody says how many there may be, as on the admin port: no more than leave the data port its own."""
+    return connections <= max(LEAST_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 16)
 
 
 class Request(BaseRequest):
@@ -66,7 +69,7 @@ class Server(web_server.Server):
         self.outbox = Outbox(self._loop)
         self.ending = False
         self.line: Line | None = None
-        self.takes: Callable[[int], bool] = _any_number
+        self.takes: Callable[[int], bool] = _a_share
         self._made_room_at = 0.0
 
     def has_room(self) -> bool:

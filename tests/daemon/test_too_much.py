@@ -198,6 +198,17 @@ def test_descriptors_that_run_short_are_not_told_as_a_providers_fault(
         assert answers[200, None] >= 50
 
 
+def test_a_flood_of_the_admin_port_leaves_the_data_port_its_connections(
+    start_daemon: StartDaemon, upstream: Upstream
+) -> None:
+    daemon = start_daemon(keys=KEYS, most_descriptors=250)
+    upstream.expect(json_reply(chat_reply()), again=True)
+    with ExitStack() as stack:
+        idle = [stack.enter_context(Connection(daemon.admin_port)) for _ in range(300)]
+        assert b'"overloaded"' in idle[-1].read_to_end()
+        assert ask(daemon, "b").status == 200
+
+
 def _answer(connection: Connection) -> tuple[int, str | None]:
     reply = connection.read_reply()
     return reply.status, None if reply.status == 200 else reply.error["code"]
