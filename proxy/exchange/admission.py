@@ -48,8 +48,11 @@ class Admission:
 
     def watch(self, loops: Loops | None) -> None:
         """Stop agents that run away, or do not."""
-        self.runaway = watching(loops, self.runaway)
-        self.accounting.resolved[1:] = [] if self.runaway is None else [self.runaway.spent]
+        before, self.runaway = self.runaway, watching(loops, self.runaway)
+        if before is not None:
+            self.accounting.resolved.remove(before.spent)
+        if self.runaway is not None:
+            self.accounting.resolved.append(self.runaway.spent)
 
     def settled(self) -> None:
         """A hold was resolved, or a budget changed: the next in line that may go is called."""

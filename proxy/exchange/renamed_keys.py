@@ -6,8 +6,8 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import Container, Iterable
+from typing import TYPE_CHECKING
 
-from proxy.exchange.held import Booked
 from proxy.policy.money.account import Standing
 from proxy.policy.money.books import Books, Charge
 from proxy.policy.money.budgets import Budget, key_scope
@@ -15,6 +15,9 @@ from proxy.policy.money.narrowed import OF
 from proxy.stores.failures import JournalUnwritable
 from proxy.stores.journal import Journal
 from proxy.stores.records import Adjusted
+
+if TYPE_CHECKING:
+    from proxy.exchange.held import Booked
 
 Inherited = tuple[Standing, str]  # where a budget stood, and what it is called under the new name
 

@@ -20,9 +20,9 @@ from proxy.wire.json_text import SMALL
 from proxy.wire.media_events import is_midway
 from proxy.wire.response import Standing
 from proxy.wire.structs import often_set
-from proxy.wire.tools import ToolRuns, may_have_searched, with_usual_search
+from proxy.wire.tools import ToolRuns, with_usual_search
 from proxy.wire.usage import NO_USAGE, Usage
-from proxy.wire.usage_plain import read_plain_reply
+from proxy.wire.usage_plain import may_have_searched, read_plain_reply
 from proxy.wire.usage_told import UsageTold
 
 _NONE: frozenset[int] = frozenset()
@@ -161,12 +161,12 @@ class Findings(Struct, eq=False):
     def see_whole(self, data: bytes) -> None:
         """Read a whole JSON reply."""
         plain = read_plain_reply(data) if self._shape == "chat" and len(data) <= SMALL else None
-        if plain is None or "-search-" in (model := plain[0].model) or may_have_searched(data):
+        if plain is None:
             self.see(data)
             return
         reply, self._usage_read = plain
         self.events = self._usage_as_of = 1
-        self.has_output, self._finished, self.served_model = True, _FIRST, model
+        self.has_output, self._finished, self.served_model = True, _FIRST, reply.model
         self.generation_id, self.served_by, self._tier = reply.id, reply.provider, reply.service_tier
 
     def see_rest(self, data: bytes) -> None:

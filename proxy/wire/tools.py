@@ -98,11 +98,6 @@ _start = msgspec.json.Decoder(_Start)
 _chat = msgspec.json.Decoder(_Chat)
 
 
-def may_have_searched(data: bytes) -> bool:
-    """Whether a chat, or an event of one, may tell of searches: those Groq made, or those Moonshot is to make."""
-    return b'"executed_tools"' in data or b'"$web_search"' in data
-
-
 class ToolRuns:
     """Counts items of `output` as they come; a whole `output` replaces what was counted before. `called`: the names of tools."""
 

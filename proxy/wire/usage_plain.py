@@ -93,7 +93,14 @@ def read_plain_reply(data: bytes) -> tuple[PlainReply, Usage] | None:
         reply = _reply(data)
     except _UNREADABLE:
         return None
-    return None if (usage := _usage_of(reply.usage)) is None else (reply, usage)
+    if (usage := _usage_of(reply.usage)) is None or "-search-" in reply.model or may_have_searched(data):
+        return None
+    return reply, usage
+
+
+def may_have_searched(data: bytes) -> bool:
+    """Whether a chat, or an event of one, may tell of searches: those Groq made, or those Moonshot is to make."""
+    return b'"executed_tools"' in data or b'"$web_search"' in data
 
 
 def _usage_of(plain: _Plain) -> Usage | None:

@@ -28,6 +28,13 @@ def command(daemon: Daemon, *words: str) -> str:
     return str(done.stdout)
 
 
+def rewrite(daemon: Daemon, **sections: Any) -> None:
+    """Have these sections of the file reloaded."""
+    file = daemon.folder / "config.yaml"
+    file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), **sections}))
+    command(daemon, "reload", "--yes")
+
+
 @pytest.fixture
 def daemon(start_toll: StartToll, request: pytest.FixtureRequest) -> Daemon:
     members: dict[str, Any] = getattr(request, "param", {})
@@ -76,10 +83,8 @@ def test_a_key_that_a_reload_removes_leaves_what_bound_its_calls(
 ) -> None:
     narrow = {"budgets": [{"usd": 0.06, "per": "day", "for": {"model": "m"}}]}
     daemon = start_toll(alice=narrow, models={"m": priced(SLOW)}, budget_policy={"wait": 10})
-    calls, file = begun(daemon, pool, 12), daemon.folder / "config.yaml"
-    config = yaml.safe_load(file.read_text())
-    file.write_text(yaml.safe_dump({**config, "keys": {"bob": {"key": "sk-bob-money-test"}}}))
-    command(daemon, "reload", "--yes")
+    calls = begun(daemon, pool, 12)
+    rewrite(daemon, keys={"bob": {"key": "sk-bob-money-test"}})
     assert ended(calls) == {200: 4, 402: 8}
     assert settled(daemon).spent_by("key:alice:day:model=m") == mock.billed() == Decimal("0.04")
     assert "alice" not in command(daemon, "budgets")
@@ -90,8 +95,10 @@ def test_a_key_renamed_while_calls_are_under_way_has_one_budget(
 ) -> None:
     calls = begun(daemon, pool, 4)
     command(daemon, "keys", "update", "eve", "--name", "ann")
+    rewrite(daemon, budget_policy={"wait": 9})
     assert daemon.chat("q", max_tokens=200).status == 402, "what they hold counts under the new name"
     assert sum(ended(calls).values()) == 4
+    assert settled(daemon).spent_by("key:ann:day") == mock.billed(), "and what they cost, also behind a reload"
     command(daemon, "keys", "update", "ann", "--name", "eve")
     command(daemon, "keys", "update", "eve", "--name", "bea")
     while (reply := daemon.chat("q", max_tokens=100)).status == 200:

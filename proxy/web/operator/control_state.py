@@ -78,7 +78,6 @@ class LiveState:
         self._parts = parts
         self._known = {budget.id for budget in books.keys.budgets}
         self._turn = asyncio.Lock()
-        parts.exchange.admission.accounting.resolved.append(books.renamed.saw)
 
     @property
     def keys(self) -> KeySet:
@@ -176,9 +175,16 @@ class LiveState:
             work = key_work("update", name, lambda connection: update_key(connection, name, changes, at_ms), asked.name)
             if not await self._change(work):
                 raise no_such_key(name, self.keys.each)
-            carried = self._books.rename(name, new) if new != name else []
+            carried = self._rename(name, new) if new != name else []
             self._parts.exchange.admission.settled()
             return changed(name, asked, carried)
+
+    def _rename(self, name: str, new: str) -> list[str]:
+        """Which budgets go on under the new name; calls begun under the former one are looked after from now on."""
+        resolved, saw = self._parts.exchange.admission.accounting.resolved, self._books.renamed.saw
+        if saw not in resolved:
+            resolved.append(saw)
+        return self._books.rename(name, new)
 
     async def rotate(self, ask: RotateAsk) -> KeyRotatedAnswer:
         """Give a key another secret; the one it had goes on for a while."""
