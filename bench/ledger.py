@@ -18,11 +18,11 @@ from bench.measure import Bench, running
 from bench.payloads import small_request
 from bench.processes import run_ours
 from bench.upstreams import Upstream
-from proxy.stores import asked_quarters, label_rollups
-from proxy.stores.alike import MINUTE_MS, NAMES
-from proxy.stores.hash_key import hash_key, keyed_hash
-from proxy.stores.histogram import histogram_of, merged, text_of
-from proxy.stores.rollups import CUBES, MEASURES, MINUTES_KEPT, MINUTES_PER_DAY, MINUTES_PER_HOUR
+from proxy.stores.ledger import asked_quarters, label_rollups
+from proxy.stores.ledger.alike import MINUTE_MS, NAMES
+from proxy.stores.ledger.histogram import histogram_of, merged, text_of
+from proxy.stores.ledger.rollups import CUBES, MEASURES, MINUTES_KEPT, MINUTES_PER_DAY, MINUTES_PER_HOUR
+from proxy.stores.secrets.hash_key import hash_key, keyed_hash
 
 KEYS, MODELS = 20, 50
 _CALLS = KEYS * MODELS

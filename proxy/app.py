@@ -19,15 +19,15 @@ from proxy.alerts.rules import Rules, open_alerts
 from proxy.changes import first_admission, first_parts, keep_up, swap, take_lists, with_versions
 from proxy.compare.opening import open_compare
 from proxy.config.differing import in_words
-from proxy.exchange.background import Background
-from proxy.exchange.bookkeeping import Bookkeeping
-from proxy.exchange.kept_lists import kept_catalogue
-from proxy.exchange.listings import Listings
-from proxy.exchange.lookup import Lookups
+from proxy.exchange.background.bookkeeping import Bookkeeping
+from proxy.exchange.background.kept_lists import kept_catalogue
+from proxy.exchange.background.listings import Listings
+from proxy.exchange.background.lookup import Lookups
+from proxy.exchange.background.responses import Background
 from proxy.exchange.results import Results
+from proxy.exchange.routing.trials import Step
 from proxy.exchange.serve import Exchange
 from proxy.exchange.spoken_apis import SpokenApis
-from proxy.exchange.trials import Step
 from proxy.exchange.upstream import Upstream
 from proxy.experiments import Experiments
 from proxy.jobs.jobs import Jobs
@@ -41,23 +41,23 @@ from proxy.reconciling import begin_reconciling
 from proxy.shutdown import Shutdown
 from proxy.stores.failures import LedgerUnavailable, StateUnusable, StoreError
 from proxy.stores.keyset import KeySet
-from proxy.stores.safe import Safe
-from proxy.stores.sealing import Sealer
+from proxy.stores.secrets.safe import Safe
+from proxy.stores.secrets.sealing import Sealer
 from proxy.telemetry import Telemetry
 from proxy.web.client.api import Api
 from proxy.web.client.own_usage import live_state
-from proxy.web.operator.actor import Actor
+from proxy.web.operator.access.actor import Actor
+from proxy.web.operator.access.admin_auth import AdminAuth
+from proxy.web.operator.access.trail import Trail
 from proxy.web.operator.admin import Admin
 from proxy.web.operator.admin_api import Declined
-from proxy.web.operator.admin_auth import AdminAuth
 from proxy.web.operator.answers import ProviderTriedAnswer, StatusAnswer
 from proxy.web.operator.control import Control
 from proxy.web.operator.control_state import LiveState
 from proxy.web.operator.jobs import JobOrders
+from proxy.web.operator.live.traffic import Traffic
 from proxy.web.operator.orders import Orders
-from proxy.web.operator.settings_orders import NothingToRead, Reload, ReloadRefused
-from proxy.web.operator.traffic import Traffic
-from proxy.web.operator.trail import Trail
+from proxy.web.operator.settings.settings_orders import NothingToRead, Reload, ReloadRefused
 from proxy.web.operator.webhooks import WebhookOrders
 
 log = structlog.get_logger()

@@ -13,16 +13,16 @@ from functools import partial
 
 from proxy.config.use_cases import has_use_cases
 from proxy.exchange.admission import Admission
-from proxy.exchange.background import Background
-from proxy.exchange.bookkeeping import Bookkeeping, Told
+from proxy.exchange.background.bookkeeping import Bookkeeping, Told
+from proxy.exchange.background.listings import Listings
+from proxy.exchange.background.lookup import Lookups
+from proxy.exchange.background.pricing import price_book
+from proxy.exchange.background.probing import keep_asking, stand_ins
+from proxy.exchange.background.published import ask_published, keep_published
+from proxy.exchange.background.responses import Background
 from proxy.exchange.client_left import Drainer
 from proxy.exchange.held import Accounting, Booked
-from proxy.exchange.listings import Listings
-from proxy.exchange.lookup import Lookups
-from proxy.exchange.pricing import price_book
-from proxy.exchange.probing import keep_asking, stand_ins
-from proxy.exchange.published import ask_published, keep_published
-from proxy.exchange.routing import Router
+from proxy.exchange.routing.router import Router
 from proxy.exchange.serve import Exchange
 from proxy.exchange.upstream import Upstream
 from proxy.exchange.waiting import Queue
@@ -32,7 +32,7 @@ from proxy.policy.names.resolution import Names
 from proxy.policy.tenants import Accounts
 from proxy.policy.values import Settings
 from proxy.stores.failures import StoreError
-from proxy.stores.records import Row
+from proxy.stores.journal.records import Row
 from proxy.stores.use_cases import numbered_in
 from proxy.web.client.gate import Gate
 from proxy.web.client.keys import Keyring

@@ -13,16 +13,16 @@ from functools import partial
 import structlog
 
 from proxy.alerts.budgets import Alerts
-from proxy.exchange.bookkeeping import Bookkeeping
-from proxy.exchange.trials import Step, Trials, read_kept
+from proxy.exchange.background.bookkeeping import Bookkeeping
+from proxy.exchange.routing.trials import Step, Trials, read_kept
 from proxy.policy.experiments.sums import Moments
 from proxy.policy.experiments.values import Metric, switched_on
 from proxy.policy.values import Settings
 from proxy.stores.experiments import Opinion, keep_experiments, kept_experiments, opinions
 from proxy.stores.failures import StoreError
-from proxy.web.operator.actor import Actor
+from proxy.web.operator.access.actor import Actor
+from proxy.web.operator.access.trail import Trail
 from proxy.web.operator.experiments import deed_of, step_data
-from proxy.web.operator.trail import Trail
 
 log = structlog.get_logger()
 

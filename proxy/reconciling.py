@@ -21,8 +21,8 @@ from msgspec.structs import replace
 
 from proxy.alerts.budgets import Alerts
 from proxy.errors import ProviderError
-from proxy.exchange.listings import own_headers
-from proxy.exchange.lookup import Lookups
+from proxy.exchange.background.listings import own_headers
+from proxy.exchange.background.lookup import Lookups
 from proxy.exchange.upstream import Upstream
 from proxy.policy.analysis import reports
 from proxy.policy.analysis.bills import (
@@ -40,15 +40,15 @@ from proxy.policy.analysis.bills import (
 )
 from proxy.policy.money.amounts import to_pusd
 from proxy.policy.values import Provider
-from proxy.stores.bills import days_since, keep_days, newest_days, sample_of
 from proxy.stores.failures import StoreError
-from proxy.stores.usage import UsageQuestion
+from proxy.stores.questions.bills import days_since, keep_days, newest_days, sample_of
+from proxy.stores.questions.usage import UsageQuestion
 from proxy.telemetry import Telemetry
 from proxy.web.client.api import Api
 from proxy.web.operator.control_state import LiveState
-from proxy.web.operator.forecasts import credit_forecast
 from proxy.web.operator.orders import Orders
-from proxy.web.operator.reconciliation import ReconciliationOrders, day_row
+from proxy.web.operator.spending.forecasts import credit_forecast
+from proxy.web.operator.spending.reconciliation import ReconciliationOrders, day_row
 
 log = structlog.get_logger()
 

@@ -15,10 +15,10 @@ from proxy.config.stored import Entry, Layers
 from proxy.observe.notify import Notifier
 from proxy.policy.values import Settings
 from proxy.stores.failures import StoreError
-from proxy.stores.vault import Vault
-from proxy.web.operator.actor import ACTOR, Actor
-from proxy.web.operator.settings_orders import ReloadRefused
-from proxy.web.operator.stored_settings import Edit
+from proxy.stores.secrets.vault import Vault
+from proxy.web.operator.access.actor import ACTOR, Actor
+from proxy.web.operator.settings.settings_orders import ReloadRefused
+from proxy.web.operator.settings.stored_settings import Edit
 
 log = structlog.get_logger()
 

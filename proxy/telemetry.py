@@ -19,13 +19,13 @@ from typing import TypeVar
 import structlog
 
 from proxy import __version__
-from proxy.exchange.bookkeeping import Bookkeeping
+from proxy.exchange.background.bookkeeping import Bookkeeping
 from proxy.exchange.held import Booked
-from proxy.exchange.lines import Kinds
-from proxy.exchange.metering import Metering
-from proxy.exchange.observing import observe
 from proxy.exchange.record import Ended, Record
-from proxy.exchange.trials import Trials
+from proxy.exchange.reporting.lines import Kinds
+from proxy.exchange.reporting.metering import Metering
+from proxy.exchange.reporting.observing import observe
+from proxy.exchange.routing.trials import Trials
 from proxy.observe.labels import Known
 from proxy.observe.leftovers import Leftovers
 from proxy.observe.logs import lines_dropped, log_calls
@@ -39,9 +39,9 @@ from proxy.policy.quality.values import JUDGED
 from proxy.policy.routing.observing import Observed
 from proxy.policy.values import Settings
 from proxy.stores.flags import Flagged, keep_flags
-from proxy.stores.records import Row
-from proxy.web.operator.events import Events
-from proxy.web.operator.feed import Feed
+from proxy.stores.journal.records import Row
+from proxy.web.operator.live.events import Events
+from proxy.web.operator.live.feed import Feed
 
 log = structlog.get_logger()
 WaitingT = TypeVar("WaitingT")

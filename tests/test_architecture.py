@@ -55,28 +55,34 @@ MOST_LINES_OF_SERVE = 20
 # the top of a call, where a bug of ours becomes a 500 and a traceback in the log; the top of the writer's
 # thread, and its one record the tables refuse, which must not hold up the others; nor must one response in the background
 MAY_CATCH_EVERYTHING = frozenset(
-    {"web/client/api.py", "web/operator/admin.py", "stores/writer.py", "stores/link.py", "exchange/background.py"}
+    {
+        "web/client/api.py",
+        "web/operator/admin.py",
+        "stores/ledger/writer.py",
+        "stores/ledger/link.py",
+        "exchange/background/responses.py",
+    }
 )
 
 # money is counted in integers and Decimals; these names are where it passes through
-MONEY = re.compile(r"policy/money/\w+\.py|stores/\w+\.py")
+MONEY = re.compile(r"policy/money/\w+\.py|stores/(\w+/)?\w+\.py")
 
 # where a call's `stream` may be asked for outside wire/ and dialects/, and why
 MAY_ASK_FOR_STREAM = {
     "exchange/upstream.py": "the first byte of a stream has a timeout of its own; a failure may be one after its head",
     "exchange/attempt.py": "the usage flag is refused where nothing streams",
     "exchange/translating.py": "who asked for a stream is answered with one in the other protocol, too",
-    "exchange/routing.py": "streams and whole replies are measured apart",
-    "exchange/observing.py": "streams and whole replies are measured apart",
+    "exchange/routing/router.py": "streams and whole replies are measured apart",
+    "exchange/reporting/observing.py": "streams and whole replies are measured apart",
     "web/operator/routing_orders.py": "a rehearsal is of a stream where the request asks for one",
-    "web/operator/simulating.py": "so is a call that is decided anew",
+    "web/operator/spending/simulating.py": "so is a call that is decided anew",
     "exchange/record.py": "whether to give up ends the bill is another question of a stream",
-    "exchange/lines.py": "the log line says whether the call streamed",
+    "exchange/reporting/lines.py": "the log line says whether the call streamed",
     "observe/metrics.py": "time to the first token is a measure of streams",
     "observe/gen_ai.py": "time to the first token is a measure of streams",
     "web/operator/admin_api.py": "an answer says whether the call streamed",
-    "web/operator/traffic.py": "an answer says whether the call streams",
-    "web/operator/past_calls.py": "an answer says whether the call streamed",
+    "web/operator/live/traffic.py": "an answer says whether the call streams",
+    "web/operator/calls/past_calls.py": "an answer says whether the call streamed",
     "compare/asking.py": "a comparison can be told as it streams",
     "compare/judging.py": "a stream takes its time otherwise than a reply in one piece",
     "web/client/api.py": "the log line says whether the call streamed",
@@ -84,10 +90,10 @@ MAY_ASK_FOR_STREAM = {
     "jobs/jobs.py": "a stream cannot be answered later",
     "jobs/messages.py": "nor be a request of a batch",
     "exchange/reckoning.py": "a cut stream is settled otherwise than a cut reply",
-    "exchange/rows.py": "the ledger says whether the call streamed",
-    "stores/alike.py": "attempts are alike where both streamed, or neither",
+    "exchange/reporting/rows.py": "the ledger says whether the call streamed",
+    "stores/ledger/alike.py": "attempts are alike where both streamed, or neither",
     "exchange/hold_terms.py": "the hold says whether the call streams",
-    "exchange/metering.py": "the time to the first token is a stream's",
+    "exchange/reporting/metering.py": "the time to the first token is a stream's",
     "mock/calls.py": "the built-in upstream plays both sides of the protocol",
 }
 
@@ -151,6 +157,17 @@ def test_no_dialect_knows_of_another() -> None:
         if layer_of(path) == "dialects" and path.stem != "__init__"
         for node, module in modules_named(path, tree)
         if module.startswith("proxy.dialects.") and module != "proxy.dialects.contract"
+    ]
+    assert known == []
+
+
+def test_connections_know_of_no_call() -> None:
+    known = [
+        f"{place(path, node)}: {module}"
+        for path, tree in TREES.items()
+        if place(path).startswith("exchange/io/")
+        for node, module in modules_named(path, tree)
+        if module.startswith("proxy.exchange.") and not module.startswith("proxy.exchange.io.")
     ]
     assert known == []
 

@@ -97,7 +97,7 @@ def test_a_sample_counts_for_the_innermost_function_of_ours() -> None:
 
 def test_a_profile_sums_to_the_whole() -> None:
     ours = f"judge ({ROOT}/proxy/policy/money/books.py:9)"
-    loop, writer = "run (/x/asyncio/runners.py:1)", f"write ({ROOT}/proxy/stores/writer.py:9)"
+    loop, writer = "run (/x/asyncio/runners.py:1)", f"write ({ROOT}/proxy/stores/ledger/writer.py:9)"
     stacks = [f"thread (7): MainThread;{ours} 3", f"thread (7): MainThread;{loop} 1", f"thread (8): it;{writer} 90"]
     shares = _shares(stacks, {7: 0.8, 8: 0.2, 9: 0.0})
     text = profile_table("a small call", Profile(100e-6, 0.4, shares))

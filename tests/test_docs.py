@@ -30,9 +30,9 @@ from proxy.policy.names.feed import read_feed
 from proxy.policy.names.resolution import Names, resolve
 from proxy.policy.retries.retry import Again, Attempt, Rounds, Seen, Trouble, judge
 from proxy.policy.values import RetryRules
+from proxy.web.operator.access.rights import RIGHTS
 from proxy.web.operator.admin_table import ROUTES
-from proxy.web.operator.rights import RIGHTS
-from proxy.web.operator.settings_orders import SETTINGS_ORDERS
+from proxy.web.operator.settings.settings_orders import SETTINGS_ORDERS
 from proxy.wire.endpoints import FREE_ROWS, MODEL_ROWS, endpoint_for
 from proxy.wire.error_objects import Missing
 

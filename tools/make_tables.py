@@ -1,4 +1,4 @@
-"""Writes proxy/stores/tables.sql: the tables of `stores/schema.py` as a new ledger is made of them, which a start does
+"""Writes proxy/stores/ledger/tables.sql: the tables of `stores/ledger/schema.py` as a new ledger is made of them, which a start does
 without SQLAlchemy. Run it after a change there: `python -m tools.make_tables`."""
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from sqlalchemy.dialects.sqlite import dialect
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from proxy.stores.opening import TABLES
-from proxy.stores.schema import TRIGGERS, alembic_version, metadata
+from proxy.stores.ledger.opening import TABLES
+from proxy.stores.ledger.schema import TRIGGERS, alembic_version, metadata
 
 
 def text() -> str:

@@ -21,8 +21,8 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from proxy.exchange.bookkeeping import Bookkeeping
-from proxy.exchange.webhooks import Outbox, Tried, Undelivered, Webhooks
+from proxy.exchange.background.bookkeeping import Bookkeeping
+from proxy.exchange.background.webhooks import Outbox, Tried, Undelivered, Webhooks
 from proxy.observe.metrics import Metrics
 from proxy.policy.money.alerts import newly_passed, percent_text, threshold_pusd
 from proxy.policy.money.amounts import usd_text
@@ -31,11 +31,11 @@ from proxy.policy.money.periods import period_end, period_start
 from proxy.policy.operators import Told
 from proxy.policy.webhooks import meaning
 from proxy.stores import outbox
+from proxy.stores.journal.records import Charge
 from proxy.stores.outbox import Message
-from proxy.stores.records import Charge
 from proxy.web.operator.admin_api import instant
 from proxy.web.operator.alerting import Sent
-from proxy.web.operator.events import Events
+from proxy.web.operator.live.events import Events
 
 log = structlog.get_logger()
 

@@ -9,9 +9,9 @@ from typing import Any
 from msgspec import Struct
 
 from proxy.policy.alerting.rules import NOTHING, AlertRule, measured
-from proxy.stores.alike import MINUTE_MS
-from proxy.stores.analytics import HOUR_MS, AnalyticsQuestion
-from proxy.stores.queries import Files
+from proxy.stores.ledger.alike import MINUTE_MS
+from proxy.stores.questions.analytics import HOUR_MS, AnalyticsQuestion
+from proxy.stores.questions.queries import Files
 from proxy.web.operator.alerting import Values
 
 MOST_WATCHED = 1000  # by one rule: there is no end to what some names may be

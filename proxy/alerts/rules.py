@@ -19,7 +19,7 @@ from msgspec.structs import asdict
 from proxy.alerts.budgets import Alerts
 from proxy.alerts.measuring import Asked, measured_now
 from proxy.alerts.sources import SOURCES
-from proxy.exchange.bookkeeping import Bookkeeping
+from proxy.exchange.background.bookkeeping import Bookkeeping
 from proxy.observe.metrics import Metrics
 from proxy.policy.alerting.rules import AlertRule
 from proxy.policy.alerting.standing import Change, Notice, Standing, judge_all
@@ -28,7 +28,7 @@ from proxy.stores.alert_states import drop_rules, keep_states, kept_states
 from proxy.stores.failures import StoreError
 from proxy.web.operator.alerting import AlertOrders, Found, Sent, Values, notice_data
 from proxy.web.operator.control_state import LiveState
-from proxy.web.operator.events import Events
+from proxy.web.operator.live.events import Events
 from proxy.web.operator.orders import Orders
 
 log = structlog.get_logger()

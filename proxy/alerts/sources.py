@@ -12,8 +12,8 @@ from proxy.policy.money.amounts import PUSD_PER_USD, dollars, usd_text
 from proxy.policy.money.budgets import key_of, tenant_of
 from proxy.web.operator.admin_api import AdminApi
 from proxy.web.operator.alerting import Found
-from proxy.web.operator.anomalies import AnomalyRow, anomalies
-from proxy.web.operator.forecasts import BudgetForecast, credit_forecasts, forecasts
+from proxy.web.operator.spending.anomalies import AnomalyRow, anomalies
+from proxy.web.operator.spending.forecasts import BudgetForecast, credit_forecasts, forecasts
 
 _HOUR_SECONDS = 3600
 _Told = tuple[str, float | None, str]  # what is watched, its value, and what explains it

@@ -60,7 +60,7 @@ class Chosen(Struct, frozen=True):
         from proxy.config.terms import terms_of
         from proxy.stores.effective import load_effective
         from proxy.stores.failures import StoreError
-        from proxy.stores.queries import Files
+        from proxy.stores.questions.queries import Files
 
         try:
             loaded = load_effective(find_config(self.config_path, os.environ), os.environ, mock=self.mock).loaded
@@ -76,7 +76,7 @@ class Chosen(Struct, frozen=True):
         """The same with this stored, in a daemon that runs. Raises `ConfigProblems`, and `ReloadRefused` where what reads it
         would be that of another version."""
         from proxy.config.discover import find_config
-        from proxy.web.operator.settings_orders import ReloadRefused
+        from proxy.web.operator.settings.settings_orders import ReloadRefused
 
         if "proxy.config.load" not in sys.modules and stamp_of(_PACKAGE) != _STAMP:
             raise ReloadRefused(REPLACED)

@@ -33,7 +33,7 @@ def ask(
     """Answer an order, as JSON has it; what cannot be done ends the command with a sentence. `reason`: why it is given."""
     connection = _connected(home, timeout_seconds)
     if connection is None:
-        from proxy.cli.stopped import answer  # it brings the database library along
+        from proxy.cli.stopped.orders import answer  # it brings the database library along
 
         if is_anothers(Path(home.state_dir)):
             raise not_yours(Path(home.state_dir), home.file)

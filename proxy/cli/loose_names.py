@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from proxy.errors import ModelNotFound
-from proxy.exchange.kept_lists import kept_catalogue, kept_ids
+from proxy.exchange.background.kept_lists import kept_catalogue, kept_ids
 from proxy.policy.names.catalogue import Catalogue
 from proxy.policy.names.resolution import Names
 from proxy.policy.names.vendors import vendor_of

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from proxy.config.stored import Layers
     from proxy.policy.values import Settings
     from proxy.reloading import Source
-    from proxy.stores.vault import Vault
+    from proxy.stores.secrets.vault import Vault
     from proxy.watching import Watch
 
 SWITCH_SECONDS = 0.0005
@@ -47,7 +47,7 @@ async def run_daemon(read: tuple[Settings, Layers], source: Source, watched: Wat
     from proxy.observe.notify import Notifier, keep_telling
     from proxy.observe.sockets import NotAListener, inherited_sockets
     from proxy.reloading import Reloader
-    from proxy.stores.vault import open_vault
+    from proxy.stores.secrets.vault import open_vault
 
     settings, layers = read
     vault = open_vault(Path(settings.state_dir), Path(settings.master_key_file), os.environ)
@@ -93,7 +93,7 @@ def _serve_quickly() -> None:
 async def _with_master_key(vault: Vault) -> None:
     """The first one, so that it can be copied before anything hangs on it; where it cannot be made, the first secret that
     is to be stored says why."""
-    from proxy.stores.master_keys import MasterKeysUnusable
+    from proxy.stores.secrets.master_keys import MasterKeysUnusable
 
     if vault.is_read:
         with contextlib.suppress(MasterKeysUnusable):

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from proxy.compare.cells import APART
-from proxy.exchange.off_loop import LARGE
+from proxy.exchange.io.off_loop import LARGE
 from proxy.exchange.stand_ins import Nobody
 from proxy.policy.tenants import in_name_of
 from proxy.policy.values import Caller

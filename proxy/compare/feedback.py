@@ -12,7 +12,7 @@ from proxy.errors import InvalidValue, NothingThere
 from proxy.exchange.client import Client
 from proxy.policy.values import Caller
 from proxy.stores.feedback import Feedback
-from proxy.stores.records import Row
+from proxy.stores.journal.records import Row
 from proxy.web.client.heads import Asked, body_of
 from proxy.web.reading import in_words
 

@@ -18,9 +18,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from proxy.compare.cells import begin_chat
-from proxy.exchange.bookkeeping import Bookkeeping
+from proxy.exchange.background.bookkeeping import Bookkeeping
+from proxy.exchange.io.off_loop import LARGE
 from proxy.exchange.listening import ReplyObserver
-from proxy.exchange.off_loop import LARGE
 from proxy.exchange.record import Record
 from proxy.policy.quality.judging import Scene, is_sampled, keeps_to_it, question, scene_of
 from proxy.policy.quality.pace import Pace

@@ -12,11 +12,11 @@ from proxy.compare.feedback import FeedbackSurface
 from proxy.compare.judging import ReplyObservers
 from proxy.compare.surface import CompareSurface
 from proxy.errors import LedgerUnusable
-from proxy.exchange.bookkeeping import Bookkeeping
+from proxy.exchange.background.bookkeeping import Bookkeeping
 from proxy.policy.routing.observing import Observed
 from proxy.stores.failures import StoreError
 from proxy.stores.feedback import Feedback, keep_feedback
-from proxy.stores.records import Row
+from proxy.stores.journal.records import Row
 from proxy.web.client.api import Api
 
 _FLUSH_SECONDS = 5.0

@@ -9,7 +9,7 @@ from typing import Any
 from proxy.config.problems import number_of
 from proxy.doctor.check import Check, failed, passed, warned
 from proxy.doctor.seen import ConfigSeen, DaemonSeen, PortSeen, ScrapeSeen, UnitSeen, WebhooksSeen
-from proxy.stores.master_keys import VARIABLE
+from proxy.stores.secrets.master_keys import VARIABLE
 
 # the bounds of the alerts in prometheus/rules.yml
 SLOW_LOOP_SECONDS = 0.25

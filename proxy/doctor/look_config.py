@@ -18,8 +18,8 @@ from proxy.config.stored import Entry
 from proxy.data import snapshot_bytes
 from proxy.doctor.seen import NEWS_DAYS, ConfigSeen, KeysSeen, PricesSeen, Unpriced
 from proxy.errors import ModelNotFound
-from proxy.exchange.kept_lists import FILE_NAME, cached_images, with_cached
-from proxy.exchange.pricing import price_book
+from proxy.exchange.background.kept_lists import FILE_NAME, cached_images, with_cached
+from proxy.exchange.background.pricing import price_book
 from proxy.policy.money.budgets import GLOBAL
 from proxy.policy.money.pricebook import PriceBook
 from proxy.policy.names.access import may_use
@@ -31,7 +31,7 @@ from proxy.stores.effective import Effective, load_effective
 from proxy.stores.failures import StoreError
 from proxy.stores.keyset import KeySet, key_set
 from proxy.stores.model_news import News
-from proxy.stores.queries import Files
+from proxy.stores.questions.queries import Files
 
 _DAY_SECONDS = 86_400.0
 _MOST_NEWS = 1000

@@ -15,7 +15,7 @@ from proxy.dialects import DIALECTS
 from proxy.doctor.network import Unreached, certificate_days, connect, resolve
 from proxy.doctor.seen import Balance, ProviderSeen
 from proxy.errors import ProviderError
-from proxy.exchange.listings import own_headers
+from proxy.exchange.background.listings import own_headers
 from proxy.exchange.upstream import Answered, Upstream
 from proxy.policy.values import Provider
 

@@ -14,12 +14,12 @@ from pathlib import Path
 from proxy.doctor.seen import AuditSeen, JournalSeen, LedgerSeen, StateSeen, WebhooksSeen
 from proxy.policy.values import Settings
 from proxy.stores.database import connect
-from proxy.stores.deliveries import switched_off
 from proxy.stores.failures import LedgerUnavailable, StoreError
-from proxy.stores.opening import inspect_ledger
-from proxy.stores.queries import Files
-from proxy.stores.replay import Replayed, replay
-from proxy.stores.segments import START
+from proxy.stores.jobs.deliveries import switched_off
+from proxy.stores.journal.replay import Replayed, replay
+from proxy.stores.journal.segments import START
+from proxy.stores.ledger.opening import inspect_ledger
+from proxy.stores.questions.queries import Files
 
 CHECK_SECONDS = 10.0
 _TRIES = 3

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from proxy.exchange.tls import BROKEN_OFF, client_context, why_failed
+from proxy.exchange.io.tls import BROKEN_OFF, client_context, why_failed
 
 MOST_ADDRESSES = 4
 ResultT = TypeVar("ResultT")

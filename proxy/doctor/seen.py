@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from proxy.config.stored import Entry
 from proxy.policy.values import Provider, Settings
-from proxy.stores.deliveries import Off
+from proxy.stores.jobs.deliveries import Off
 from proxy.stores.model_news import News
 
 NEWS_DAYS = 7

@@ -30,7 +30,7 @@ from proxy.policy.money.pricebook import PriceBook
 from proxy.policy.money.quote import Decision, Go, Quote, Refuse, Wait, decide, judge_in_shadow
 from proxy.policy.tenants import own_scopes, tenants_of
 from proxy.policy.values import Plan, Provider
-from proxy.stores.records import Charge, Hold
+from proxy.stores.journal.records import Charge, Hold
 
 
 class Admission:

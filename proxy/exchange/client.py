@@ -11,9 +11,9 @@ from msgspec import Struct
 
 from proxy.errors import ProxyError
 from proxy.exchange.client_connection import ClientConnection, never
-from proxy.exchange.deadlines import Deadlines
+from proxy.exchange.io.deadlines import Deadlines
+from proxy.exchange.io.stepper import Stepper
 from proxy.exchange.record import Record
-from proxy.exchange.stepper import Stepper
 from proxy.exchange.takers import Kept, Taker
 from proxy.policy.limits.limiter import pairs_of
 from proxy.wire.endpoints import Shape

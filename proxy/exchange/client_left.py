@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 
+from proxy.exchange.io.stepper import Stepper
 from proxy.exchange.record import Record
-from proxy.exchange.stepper import Stepper
 from proxy.wire.endpoints import DRAWING
 
 MOST_DRAINS = 64

@@ -14,7 +14,7 @@ from proxy.translate.images.refusals import UnsupportedModel
 from proxy.wire.call import Call
 
 if TYPE_CHECKING:
-    from proxy.exchange.background import Watcher
+    from proxy.exchange.background.responses import Watcher
     from proxy.exchange.held import Held
 
 

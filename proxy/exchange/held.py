@@ -14,11 +14,11 @@ import msgspec
 from msgspec import Struct
 
 from proxy.errors import BudgetExceeded
-from proxy.exchange.background import Background, OnDisk
-from proxy.exchange.lookup import Lookups
+from proxy.exchange.background.lookup import Lookups
+from proxy.exchange.background.responses import Background, OnDisk
 from proxy.exchange.reckoning import corrected, keep_open, reckoned, running_on, so_far_pusd
 from proxy.exchange.refusals import outgrown
-from proxy.exchange.rows import SHADOWS
+from proxy.exchange.reporting.rows import SHADOWS
 from proxy.exchange.tool_use import ToolUse, tool_use
 from proxy.exchange.waiting import Queue
 from proxy.policy.limits.limiter import Limiter
@@ -28,9 +28,9 @@ from proxy.policy.money.books import Books
 from proxy.policy.money.settlement import Source
 from proxy.policy.values import Provider
 from proxy.stores.failures import JournalUnwritable
-from proxy.stores.journal import Journal
-from proxy.stores.records import Begun, Charge, Hold, Row, Settled, Voided
-from proxy.stores.segments import Position
+from proxy.stores.journal.journal import Journal
+from proxy.stores.journal.records import Begun, Charge, Hold, Row, Settled, Voided
+from proxy.stores.journal.segments import Position
 from proxy.wire.findings import Findings
 from proxy.wire.structs import often_set
 from proxy.wire.usage import NO_USAGE, Usage

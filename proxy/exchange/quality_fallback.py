@@ -6,10 +6,10 @@ import asyncio
 
 from proxy.exchange.client import Client
 from proxy.exchange.failure import Failure
+from proxy.exchange.io.response import Broken, NotHttp
 from proxy.exchange.job import Job
 from proxy.exchange.record import Record
 from proxy.exchange.reply import Reply
-from proxy.exchange.response import Broken, NotHttp
 from proxy.policy.names.families import next_family
 from proxy.policy.quality.reading import flag_so_far, flag_to_leave, wanted_of
 from proxy.policy.quality.values import Watch

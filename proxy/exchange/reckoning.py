@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from proxy.exchange.background import OnDisk, Running
-from proxy.exchange.lookup import Lookups
-from proxy.exchange.rows import paid
+from proxy.exchange.background.lookup import Lookups
+from proxy.exchange.background.responses import OnDisk, Running
+from proxy.exchange.reporting.rows import paid
 from proxy.policy.money.settlement import NOTHING, Ending, Prices, Settlement, has_failed, is_worth_asking, settle
 from proxy.policy.retries.retry import Trouble
 from proxy.policy.values import Provider
 from proxy.stores.failures import JournalUnwritable
-from proxy.stores.records import Corrected, Hold, Row
+from proxy.stores.journal.records import Corrected, Hold, Row
 from proxy.wire.endpoints import DRAWING, HEARING
 from proxy.wire.error_objects import code_of
 from proxy.wire.findings import Findings

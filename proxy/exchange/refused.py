@@ -9,10 +9,10 @@ from collections import Counter
 from msgspec.structs import replace
 
 from proxy.exchange.record import Record
-from proxy.exchange.rows import refused_row
+from proxy.exchange.reporting.rows import refused_row
 from proxy.stores.failures import JournalUnwritable
-from proxy.stores.journal import Journal
-from proxy.stores.records import Refused, Row
+from proxy.stores.journal.journal import Journal
+from proxy.stores.journal.records import Refused, Row
 
 _GATHERED_SECONDS = 1.0
 

@@ -9,11 +9,11 @@ import time
 from proxy.errors import UpstreamError, UpstreamReset, UpstreamTimeout
 from proxy.exchange.client import Client
 from proxy.exchange.client_connection import never
-from proxy.exchange.deadlines import TICK_SECONDS
-from proxy.exchange.off_loop import LARGE
+from proxy.exchange.io.deadlines import TICK_SECONDS
+from proxy.exchange.io.off_loop import LARGE
+from proxy.exchange.io.stepper import Timeout
 from proxy.exchange.record import Record
 from proxy.exchange.reply import Reply
-from proxy.exchange.stepper import Timeout
 from proxy.wire.alike import NOTHING_ALIKE
 from proxy.wire.chunks import parted
 from proxy.wire.endpoints import DRAWING

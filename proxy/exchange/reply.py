@@ -14,9 +14,9 @@ from msgspec import Struct
 
 from proxy.dialects import Dialect
 from proxy.errors import ProxyError, UpstreamReset
-from proxy.exchange.off_loop import LARGE, OffLoop
-from proxy.exchange.response import Broken, NotHttp, Response, Sink
-from proxy.exchange.stepper import Timeout
+from proxy.exchange.io.off_loop import LARGE, OffLoop
+from proxy.exchange.io.response import Broken, NotHttp, Response, Sink
+from proxy.exchange.io.stepper import Timeout
 from proxy.policy.retries.retry import Seen, Trouble, retry_after_seconds
 from proxy.policy.values import Provider
 from proxy.wire.error_objects import Missing, code_of, message_of, missing_from
@@ -29,7 +29,7 @@ from proxy.wire.reply_head import ReplyHead
 from proxy.wire.structs import often_set
 
 if TYPE_CHECKING:
-    from proxy.exchange.background import OnDisk, Watcher
+    from proxy.exchange.background.responses import OnDisk, Watcher
     from proxy.exchange.held import Held
     from proxy.exchange.image_calls import ImageInterpreter
     from proxy.exchange.translating import Interpreter

@@ -18,8 +18,8 @@ from msgspec import Struct
 
 from proxy.errors import CredentialUnreadable, LocalError, UpstreamBadResponse
 from proxy.stores.failures import StoreError
-from proxy.stores.safe import Safe
-from proxy.stores.sealed_files import SealedWriter, chunks, new_file_key, size_of
+from proxy.stores.secrets.safe import Safe
+from proxy.stores.secrets.sealed_files import SealedWriter, chunks, new_file_key, size_of
 
 PICTURE_SECONDS = 3600
 LEFT_SECONDS = 600

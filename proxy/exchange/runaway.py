@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from proxy.exchange.held import Booked
+from proxy.exchange.io.off_loop import OffLoop
 from proxy.exchange.job import Job
-from proxy.exchange.off_loop import OffLoop
 from proxy.exchange.refusals import looping
 from proxy.policy.loops import Loops, Watch
 from proxy.wire.turns import turns_of

@@ -38,7 +38,7 @@ from proxy.exchange.quality_fallback import flagged, hold_back, passed_over
 from proxy.exchange.relay import relay
 from proxy.exchange.reply import Reply
 from proxy.exchange.results import Absent
-from proxy.exchange.routes import Routes, barred
+from proxy.exchange.routing.routes import Routes, barred
 from proxy.exchange.spoken_apis import SpokenApis
 from proxy.exchange.translating import UNSAID, Interpreter, estimate_instead
 from proxy.exchange.upstream import Upstream

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from proxy.exchange.client import Client
 from proxy.exchange.client_connection import ClientConnection
-from proxy.exchange.stepper import Stepper
+from proxy.exchange.io.stepper import Stepper
 
 
 class Reply(Struct, frozen=True):

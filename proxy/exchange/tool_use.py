@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.exchange.off_loop import LARGE
+from proxy.exchange.io.off_loop import LARGE
 from proxy.wire.called import called_in
 from proxy.wire.json_object import Text
 from proxy.wire.toolset import OTHER, toolset_of

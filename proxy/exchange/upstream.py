@@ -1,4 +1,4 @@
-"""Speaks to providers: makes one attempt over a connection of the pool (proxy/exchange/pool.py), and asks for ourselves.
+"""Speaks to providers: makes one attempt over a connection of the pool (proxy/exchange/io/pool.py), and asks for ourselves.
 
 `send` comes back once there is something to judge: an error, a whole reply, or a stream whose first event was seen.
 """
@@ -19,13 +19,13 @@ from proxy.dialects import UpstreamRequest
 from proxy.dialects.contract import Due
 from proxy.errors import UpstreamBadResponse, UpstreamReset, UpstreamTimeout, UpstreamUnreachable
 from proxy.exchange.failure import Failure
-from proxy.exchange.http1 import Connection, standing
+from proxy.exchange.io.http1 import Connection, standing
+from proxy.exchange.io.off_loop import LARGE, OffLoop
+from proxy.exchange.io.pool import Origin, Pool, Request, Unreachable, head_of, origin_of
+from proxy.exchange.io.response import Broken, NotHttp, Response, Stale, see_if_events
+from proxy.exchange.io.stepper import Timeout
 from proxy.exchange.job import Job
-from proxy.exchange.off_loop import LARGE, OffLoop
-from proxy.exchange.pool import Origin, Pool, Request, Unreachable, head_of, origin_of
 from proxy.exchange.reply import LARGEST_WHOLE, Reply, reply_of, whole_json
-from proxy.exchange.response import Broken, NotHttp, Response, Stale, see_if_events
-from proxy.exchange.stepper import Timeout
 from proxy.policy.retries.retry import Trouble
 from proxy.policy.values import Provider
 from proxy.wire.call import Call

@@ -11,7 +11,7 @@ import msgspec
 from proxy.errors import InvalidValue
 from proxy.exchange.client import Client
 from proxy.jobs.work import Work
-from proxy.stores.job_rows import KeptFile
+from proxy.stores.jobs.job_rows import KeptFile
 
 _MOST_LISTED = 100
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 from multidict import CIMultiDict
 
 from proxy.errors import CallEnded
-from proxy.exchange.bookkeeping import Bookkeeping
+from proxy.exchange.background.bookkeeping import Bookkeeping
 from proxy.jobs.result_connection import ResultConnection
 from proxy.policy.tenants import owner_of
-from proxy.stores.job_rows import Job
+from proxy.stores.jobs.job_rows import Job
 from proxy.web.client.api import Api
 from proxy.web.client.heads import Head, read_head
 from proxy.web.client.senders import Sender

@@ -15,8 +15,8 @@ from proxy.jobs.lines import Problem
 from proxy.jobs.messages import told_lines
 from proxy.jobs.shapes import FILE_PREFIX, Answered, is_batch, is_of_messages, result_line
 from proxy.jobs.work import Work
-from proxy.stores.job_rows import CALL, OUTPUT, Job, KeptFile, Task
-from proxy.stores.sealed_files import seal, unseal
+from proxy.stores.jobs.job_rows import CALL, OUTPUT, Job, KeptFile, Task
+from proxy.stores.secrets.sealed_files import seal, unseal
 
 Ended = Literal["completed", "cancelled", "expired"]
 

@@ -17,7 +17,7 @@ import structlog
 from msgspec.structs import replace
 
 from proxy.errors import ProviderError
-from proxy.exchange.bookkeeping import Bookkeeping, interrupted
+from proxy.exchange.background.bookkeeping import Bookkeeping, interrupted
 from proxy.jobs.calls import head_of_job
 from proxy.jobs.ending import Ended, finish, sealed_result
 from proxy.jobs.hooks import Hooks
@@ -31,7 +31,7 @@ from proxy.jobs.work import Work, as_often_as_it_takes
 from proxy.policy.tenants import owner_of
 from proxy.policy.values import Provider
 from proxy.stores.failures import JournalUnwritable, StoreError
-from proxy.stores.job_rows import Handed, Job, KeptFile, Task
+from proxy.stores.jobs.job_rows import Handed, Job, KeptFile, Task
 from proxy.web.client.api import Api
 
 _AT_ONCE = 64  # lines that are read together

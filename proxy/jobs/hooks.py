@@ -9,16 +9,16 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from proxy.errors import InvalidValue
-from proxy.exchange.webhooks import Over, Tried, Webhooks
+from proxy.exchange.background.webhooks import Over, Tried, Webhooks
 from proxy.jobs.told import event_body
 from proxy.jobs.work import Work, new_id
 from proxy.policy.operators import Hook
 from proxy.policy.webhooks import DAY_SECONDS, is_private, signed_hook
 from proxy.secret import Secret
-from proxy.stores.deliveries import Delivery
-from proxy.stores.job_rows import Job, Tenants
+from proxy.stores.jobs.deliveries import Delivery
+from proxy.stores.jobs.job_rows import Job, Tenants
 from proxy.stores.outbox import Message
-from proxy.stores.sealing import Unreadable
+from proxy.stores.secrets.sealing import Unreadable
 from proxy.wire.headers import HOOK
 
 

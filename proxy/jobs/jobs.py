@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 from proxy.errors import CredentialUnreadable
-from proxy.exchange.bookkeeping import Bookkeeping
+from proxy.exchange.background.bookkeeping import Bookkeeping
+from proxy.exchange.background.webhooks import Tried
 from proxy.exchange.client import Client
-from proxy.exchange.webhooks import Tried
 from proxy.jobs.calls import Calls
 from proxy.jobs.faults import JobsUnavailable
 from proxy.jobs.handing import Hander
@@ -27,9 +27,9 @@ from proxy.jobs.upload import Limits
 from proxy.jobs.work import TROUBLE, Work
 from proxy.policy.values import Plan, Settings
 from proxy.stores.failures import StoreError
-from proxy.stores.job_rows import OPEN, Job, Tenants
-from proxy.stores.safe import Safe
-from proxy.stores.sealing import Unreadable
+from proxy.stores.jobs.job_rows import OPEN, Job, Tenants
+from proxy.stores.secrets.safe import Safe
+from proxy.stores.secrets.sealing import Unreadable
 from proxy.web.client.api import Api
 from proxy.web.client.heads import Asked
 from proxy.wire.call import Call

@@ -15,16 +15,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from proxy.exchange.record import Record
-from proxy.exchange.rows import shared_row
+from proxy.exchange.reporting.rows import shared_row
 from proxy.exchange.stand_ins import Reply
 from proxy.jobs.work import Work
 from proxy.policy.sharing import Wish
-from proxy.stores.cached import CacheStore, Entry
 from proxy.stores.failures import JournalUnwritable, StoreError
-from proxy.stores.journal import Journal
-from proxy.stores.records import Refused
-from proxy.stores.sealed_files import seal, unseal
-from proxy.stores.sealing import Unreadable
+from proxy.stores.jobs.cached import CacheStore, Entry
+from proxy.stores.journal.journal import Journal
+from proxy.stores.journal.records import Refused
+from proxy.stores.secrets.sealed_files import seal, unseal
+from proxy.stores.secrets.sealing import Unreadable
 
 _KEEP_ALIVES = re.compile(rb"(?:\A|(?<=\n\n)): keep-alive\n\n")
 _TROUBLE = (StoreError, Unreadable, sqlite3.Error, OSError, msgspec.DecodeError)

@@ -15,7 +15,7 @@ from proxy.jobs.shapes import CALL_PREFIX, status_url
 from proxy.jobs.taking import Order, Taking
 from proxy.jobs.told import job_object
 from proxy.policy.tenants import owner_of
-from proxy.stores.job_rows import OPEN, Job
+from proxy.stores.jobs.job_rows import OPEN, Job
 from proxy.web.client.heads import Asked
 
 _PATH = re.compile(r"/tollkeeper/jobs(?:/([0-9a-z_]+))?")

@@ -14,7 +14,7 @@ from proxy.jobs.messages import message_batch, read_requests
 from proxy.jobs.shapes import MESSAGES_PREFIX
 from proxy.jobs.taking import Order, Taking
 from proxy.policy.tenants import owner_of
-from proxy.stores.job_rows import OPEN, Job, KeptFile
+from proxy.stores.jobs.job_rows import OPEN, Job, KeptFile
 from proxy.web.client.heads import Asked, body_of
 from proxy.wire.headers import PRIORITY, root_of
 

@@ -11,7 +11,7 @@ from msgspec import Meta, Raw, Struct
 
 from proxy.errors import InvalidValue
 from proxy.jobs.shapes import Answered, handed_object, json_of
-from proxy.stores.job_rows import Job
+from proxy.stores.jobs.job_rows import Job
 from proxy.wire.reader import anthropic_type
 
 MOST_REQUESTS = 100_000

@@ -16,7 +16,7 @@ from proxy.exchange.attempt import prepare
 from proxy.exchange.held import Accounting
 from proxy.exchange.job import Job as CallJob
 from proxy.exchange.record import record_of
-from proxy.exchange.rows import interrupted_row, paid
+from proxy.exchange.reporting.rows import interrupted_row, paid
 from proxy.jobs.calls import head_of_line
 from proxy.jobs.provider import Batches
 from proxy.jobs.shapes import Answered
@@ -29,8 +29,8 @@ from proxy.policy.names.access import check_asked
 from proxy.policy.retries.retry import Attempt
 from proxy.policy.tenants import most_output, scopes_of
 from proxy.policy.values import ApiName, Caller, Plan, Provider, Target
-from proxy.stores.job_rows import Job
-from proxy.stores.records import Hold
+from proxy.stores.jobs.job_rows import Job
+from proxy.stores.journal.records import Hold
 from proxy.web.client.api import Api
 from proxy.web.client.heads import Head
 from proxy.web.client.planning import plan_for

@@ -19,8 +19,8 @@ from proxy.jobs.faults import IdempotencyMismatch, IdempotencyResultGone
 from proxy.jobs.flights import Flight, Recording
 from proxy.jobs.work import Work
 from proxy.policy.tenants import owner_of
-from proxy.stores.replies import ReplyStore
-from proxy.stores.sealed_files import seal, unseal
+from proxy.stores.jobs.replies import ReplyStore
+from proxy.stores.secrets.sealed_files import seal, unseal
 from proxy.web.client.heads import Asked
 
 MOST_BYTES_ALL = 256 * 2**20

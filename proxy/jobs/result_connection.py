@@ -6,7 +6,7 @@ import asyncio
 from typing import Protocol
 
 from proxy.exchange.stand_ins import Nobody, Reading, Reply
-from proxy.stores.job_rows import Job
+from proxy.stores.jobs.job_rows import Job
 
 
 class ResultConnection(Nobody):

@@ -25,7 +25,7 @@ from proxy.jobs.shapes import Answered, is_batch, is_of_messages
 from proxy.jobs.underway import Open
 from proxy.jobs.work import TROUBLE, Work, as_often_as_it_takes
 from proxy.stores.failures import StoreError
-from proxy.stores.job_rows import Job, KeptFile, Task
+from proxy.stores.jobs.job_rows import Job, KeptFile, Task
 
 _AT_ONCE = 64  # lines of one job in memory
 _LONGEST_REST_SECONDS = 60.0

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from proxy.policy.money.amounts import usd_text
-from proxy.stores.job_rows import Job, KeptFile
+from proxy.stores.jobs.job_rows import Job, KeptFile
 
 FILE_PREFIX = "file-tk-"
 BATCH_PREFIX = "batch_tk_"

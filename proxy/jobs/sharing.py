@@ -12,8 +12,8 @@ from collections.abc import Callable
 from functools import partial
 
 from proxy.exchange.client import Client
+from proxy.exchange.io.stepper import Stepper
 from proxy.exchange.record import Record
-from proxy.exchange.stepper import Stepper
 from proxy.jobs.faults import NotCached
 from proxy.jobs.flights import Flight, Recording
 from proxy.jobs.kept import Kept, KeptReplies, Sought

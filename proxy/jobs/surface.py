@@ -19,7 +19,7 @@ from proxy.jobs.taking import Taking
 from proxy.jobs.upload import upload
 from proxy.jobs.work import new_id
 from proxy.policy.tenants import owner_of
-from proxy.stores.job_rows import BATCH, CALL, OUTPUT, Job, KeptFile
+from proxy.stores.jobs.job_rows import BATCH, CALL, OUTPUT, Job, KeptFile
 from proxy.web.client.heads import Asked, body_of
 from proxy.web.reading import in_words
 from proxy.web.upload import Upload

@@ -13,7 +13,7 @@ from proxy.jobs.shapes import FILE_PREFIX
 from proxy.jobs.upload import Limits
 from proxy.jobs.work import Work, new_id
 from proxy.policy.tenants import owner_of
-from proxy.stores.job_rows import CALL, Job, KeptFile, Status, Task
+from proxy.stores.jobs.job_rows import CALL, Job, KeptFile, Status, Task
 from proxy.web.client.heads import Asked
 
 DAY_SECONDS = 86400

@@ -8,7 +8,7 @@ import msgspec
 
 from proxy.jobs.messages import message_batch
 from proxy.jobs.shapes import Answered, batch_object, call_object, is_batch, is_of_messages
-from proxy.stores.job_rows import Job
+from proxy.stores.jobs.job_rows import Job
 
 
 def job_object(job: Job, answered: Answered | None, now: float) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from proxy.jobs.provider import Busy
 from proxy.jobs.shapes import is_batch
 from proxy.policy.limits.pace import BATCH
 from proxy.policy.values import Provider
-from proxy.stores.job_rows import Handed, Job, KeptFile, Task
-from proxy.stores.records import Hold
+from proxy.stores.jobs.job_rows import Handed, Job, KeptFile, Task
+from proxy.stores.journal.records import Hold
 
 LONGEST_WAIT_SECONDS = 60.0
 _WAITS_SECONDS = (1.0, 2.0, 4.0)  # where a provider takes no more now, and does not say for how long

@@ -17,8 +17,8 @@ from multidict import CIMultiDict
 from proxy.errors import DuplicateKey, InvalidValue, RequestTooLarge
 from proxy.jobs.shapes import FILE_PREFIX
 from proxy.jobs.work import Work, new_id
-from proxy.stores.job_rows import BATCH, KeptFile
-from proxy.stores.sealed_files import SealedWriter
+from proxy.stores.jobs.job_rows import BATCH, KeptFile
+from proxy.stores.secrets.sealed_files import SealedWriter
 from proxy.web.body import read_chunks, size_text
 
 _FORM_BYTES = 1024 * 1024  # what a form may have beside the file

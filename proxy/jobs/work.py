@@ -16,11 +16,11 @@ from typing import ParamSpec, TypeVar
 import structlog
 from msgspec.structs import replace
 
-from proxy.stores.deliveries import Deliveries
-from proxy.stores.job_rows import CALL, Job, KeptFile
-from proxy.stores.jobs import JobStore
-from proxy.stores.safe import Safe
-from proxy.stores.sealed_files import SealedWriter, chunks, new_file_key, read
+from proxy.stores.jobs.deliveries import Deliveries
+from proxy.stores.jobs.job_rows import CALL, Job, KeptFile
+from proxy.stores.jobs.jobs import JobStore
+from proxy.stores.secrets.safe import Safe
+from proxy.stores.secrets.sealed_files import SealedWriter, chunks, new_file_key, read
 
 Asking = ParamSpec("Asking")
 AnswerT = TypeVar("AnswerT")

@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import astuple, replace
 
 from proxy.stores.database import raw, reading
-from proxy.stores.known import REVISIONS, revision_of
+from proxy.stores.ledger.known import REVISIONS, revision_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

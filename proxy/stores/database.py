@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 from proxy.stores.failures import LedgerDamaged, LedgerUnavailable, StoreError
-from proxy.stores.histogram import merged
+from proxy.stores.ledger.histogram import merged
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine

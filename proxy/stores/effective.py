@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from proxy.config.problems import ConfigProblems
-from proxy.stores.vault import Vault, open_vault
+from proxy.stores.secrets.vault import Vault, open_vault
 
 if TYPE_CHECKING:
     from proxy.config.load import Loaded

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from proxy.stores import label_rollups
-from proxy.stores.tally import COUNTERS, QUARTER_MS, Counts, add
-from proxy.stores.usage import Totals, UsageQuestion
+from proxy.stores.ledger import label_rollups
+from proxy.stores.ledger.tally import COUNTERS, QUARTER_MS, Counts, add
+from proxy.stores.questions.usage import Totals, UsageQuestion
 
 _ADD = "INSERT OR IGNORE INTO flags (request_id, flag, at_ms) VALUES (?, ?, ?)"
 _SUMS = ", ".join(f"a.{name}" for name in COUNTERS[2:])

@@ -46,7 +46,7 @@ def create_key(connection: Connection, key: StoredKey) -> None:
     """Keep a new key. Raises `KeyExists` while a key of this name, or with this secret, lives."""
     from sqlalchemy.exc import IntegrityError
 
-    from proxy.stores.schema import keys
+    from proxy.stores.ledger.schema import keys
 
     values = {**msgspec.structs.asdict(key), "models": msgspec.json.encode(key.models).decode()}
     try:
@@ -108,7 +108,7 @@ def rotate_key(connection: Connection, name: str, key_hmac: bytes, times_ms: tup
 
     `times_ms` are when this is, and until when the secret it had goes on; those before it end now.
     """
-    from proxy.stores.schema import keys
+    from proxy.stores.ledger.schema import keys
 
     at_ms, until_ms = times_ms
     row = connection.execute(keys.select().where(keys.c.name == name, keys.c.revoked_ms.is_(None))).mappings().first()
@@ -122,14 +122,14 @@ def rotate_key(connection: Connection, name: str, key_hmac: bytes, times_ms: tup
 
 
 def _living(name: str, at_ms: int) -> Update:
-    from proxy.stores.schema import keys
+    from proxy.stores.ledger.schema import keys
 
     return keys.update().where(keys.c.name == name, keys.c.revoked_ms.is_(None) | (keys.c.revoked_ms > at_ms))
 
 
 def touch_keys(connection: Connection, used_ms: dict[bytes, int]) -> None:
     """Note when keys were last used, by the hash of their secret."""
-    from proxy.stores.schema import keys
+    from proxy.stores.ledger.schema import keys
 
     for key_hmac, at_ms in used_ms.items():
         connection.execute(keys.update().where(keys.c.key_hmac == key_hmac).values(last_used_ms=at_ms))

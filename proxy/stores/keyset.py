@@ -18,9 +18,9 @@ from proxy.policy.money.budgets import Budget, Limit, key_scope
 from proxy.policy.sharing import Sharing
 from proxy.policy.tenants import Accounts
 from proxy.policy.values import Caller, Lossy, Settings
-from proxy.stores.hash_key import keyed_hash
 from proxy.stores.keys import StoredKey
 from proxy.stores.mark import is_marked
+from proxy.stores.secrets.hash_key import keyed_hash
 
 if TYPE_CHECKING:
     from proxy.config.new_key import KeyChangesSection, NewKeySection, TermsSection

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 from msgspec.structs import astuple
 
-from proxy.stores.records import Charge
+from proxy.stores.journal.records import Charge
 
 _STANDING = "SELECT spent_pusd, alerted_pusd FROM budget_spent WHERE budget = ? AND period = ?"
 _TOLD = "UPDATE budget_spent SET alerted_pusd = ? WHERE budget = ? AND period = ?"

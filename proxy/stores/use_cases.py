@@ -7,9 +7,9 @@ from pathlib import Path
 
 from proxy.config.use_cases import KeptVersion, has_use_cases, numbered
 from proxy.policy.values import Settings
-from proxy.stores import known
 from proxy.stores.database import reading
 from proxy.stores.failures import StoreError
+from proxy.stores.ledger import known
 
 # what another start finds before it brings the tables up to date
 _KNOW_VERSIONS = known.REVISIONS[known.REVISIONS.index("0011") :]

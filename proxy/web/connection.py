@@ -17,7 +17,7 @@ from aiohttp.web_response import StreamResponse
 
 from proxy.errors import Overloaded
 from proxy.exchange.client import Client
-from proxy.exchange.stepper import Stepper
+from proxy.exchange.io.stepper import Stepper
 from proxy.web.closing import holds_part_of_a_head, say_goodbye
 from proxy.web.errors import error_bytes, head_refused
 from proxy.web.faults import BadRequest, fault_of

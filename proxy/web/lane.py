@@ -14,7 +14,7 @@ from enum import Enum
 from hashlib import blake2b
 from typing import Any, Protocol
 
-from proxy.exchange.stepper import Outbox
+from proxy.exchange.io.stepper import Outbox
 from proxy.web.upload import Upload
 from proxy.wire.request_head import HeadParts, parted
 
@@ -34,7 +34,7 @@ _FRAMED_OTHERWISE = re.compile(rb"\r\n(?:Transfer-Encoding|Expect|Upgrade|Conten
 
 
 class Ahead(Protocol):
-    """What is to be written down before anything goes out to clients (stores/journal.py): in this `turn` of the loop."""
+    """What is to be written down before anything goes out to clients (stores/journal/journal.py): in this `turn` of the loop."""
 
     @property
     def turn(self) -> Sequence[object]:

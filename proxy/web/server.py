@@ -14,7 +14,7 @@ from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import StreamResponse
 
-from proxy.exchange.stepper import Outbox
+from proxy.exchange.io.stepper import Outbox
 from proxy.web.connection import HEAD_SECONDS, Connection
 from proxy.web.faults import LONGEST_HEADER, LONGEST_TARGET, MOST_HEADERS
 from proxy.web.lane import Line

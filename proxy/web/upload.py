@@ -13,7 +13,7 @@ from functools import cache, partial
 from typing import Any
 
 from proxy.errors import InvalidValue, ProxyError
-from proxy.exchange.stepper import Signal
+from proxy.exchange.io.stepper import Signal
 from proxy.web.body import Room, patience_seconds, too_slow
 
 FIRST_BYTES = 256 * 1024

@@ -12,7 +12,7 @@ import pytest
 from harness.daemon import REPOSITORY, Daemon
 from harness.surroundings import surroundings
 
-from proxy.cli.stopped import SUBJECTS
+from proxy.cli.stopped.orders import SUBJECTS
 
 LIBRARIES = {
     "aiohttp", "alembic", "asyncio", "cryptography", "prometheus_client", "pydantic", "sqlalchemy", "structlog", "uvloop"
@@ -89,7 +89,7 @@ def test_what_is_read_of_files_needs_neither_a_server_nor_sqlalchemy(left: Path,
 
 
 def test_every_order_on_files_is_in_the_module_that_the_table_names() -> None:
-    there = {module: tuple(importlib.import_module(f"proxy.cli.{module}").ORDERS) for module in SUBJECTS}
+    there = {module: tuple(importlib.import_module(f"proxy.cli.stopped.{module}").ORDERS) for module in SUBJECTS}
     assert there == SUBJECTS
 
 

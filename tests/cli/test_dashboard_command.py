@@ -12,7 +12,7 @@ from harness.daemon import Daemon
 from harness.http import Connection, Headers, Reply, request_bytes
 from money_commands import Desk
 
-from proxy.web.operator.cookies import LINK_SECONDS, Holder, Sessions
+from proxy.web.operator.access.cookies import LINK_SECONDS, Holder, Sessions
 
 
 def ask(daemon: Daemon, method: str, path: str, headers: Headers | None = None) -> Reply:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from proxy.cli.home import Home
-from proxy.cli.stopped import answer
+from proxy.cli.stopped.orders import answer
 from proxy.config.load import load
 
 ONE_MORE = {"section": "tenants", "name": "late", "value": {"budgets": [{"usd": 5, "per": "day"}]}}

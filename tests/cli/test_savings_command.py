@@ -17,9 +17,9 @@ from msgspec.structs import replace
 
 from proxy.policy.analysis.savings import Advice
 from proxy.stores.database import connect
-from proxy.stores.records import Row, Settled
-from proxy.stores.segments import Position
-from proxy.web.operator.savings import _row as _row_of
+from proxy.stores.journal.records import Row, Settled
+from proxy.stores.journal.segments import Position
+from proxy.web.operator.spending.savings import _row as _row_of
 
 CALLS = 1000
 AT_MS = int(time.time() * 1000) - 3_600_000

@@ -30,8 +30,8 @@ from sqlalchemy import Engine
 from proxy.cli.client import ask
 from proxy.cli.home import Home
 from proxy.stores.database import engine_for
+from proxy.stores.ledger.upgrade import MIGRATIONS
 from proxy.stores.lock import StateLock
-from proxy.stores.upgrade import MIGRATIONS
 
 SECRETS = {"OPENROUTER_API_KEY": "sk-or-canary", "ALICE_KEY": "sk-alice-canary", "ADMIN_TOKEN": "token-canary"}
 CONFIG: dict[str, Any] = {

@@ -21,11 +21,11 @@ from openapi_spec_validator import validate
 from proxy.errors import InvalidApiKey
 from proxy.policy.values import Listen, Settings
 from proxy.secret import Secret
-from proxy.web.operator.admin_auth import AdminAuth
+from proxy.web.operator.access.admin_auth import AdminAuth
+from proxy.web.operator.access.cookies import Sessions
+from proxy.web.operator.access.logins import LOGIN_PATHS
+from proxy.web.operator.access.rights import Right
 from proxy.web.operator.admin_table import ROUTES, openapi
-from proxy.web.operator.cookies import Sessions
-from proxy.web.operator.logins import LOGIN_PATHS
-from proxy.web.operator.rights import Right
 
 StartDaemon = Callable[..., Daemon]
 TOKEN = "admin-canary-51b7"

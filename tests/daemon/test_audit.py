@@ -20,8 +20,8 @@ from harness.http import Connection, Headers, Reply, request_bytes
 from harness.setting import CLIENT_KEY
 from harness.surroundings import PATIENCE_SECONDS, surroundings
 
+from proxy.web.operator.access.guesses import AT_ONCE, Guesses
 from proxy.web.operator.admin_table import ROUTES
-from proxy.web.operator.guesses import AT_ONCE, Guesses
 
 TOKEN = "admin-canary-51b7"
 SECRET = "sk-stored-canary-0042"

@@ -22,8 +22,8 @@ from harness.setting import CLIENT_KEY
 from harness.surroundings import PATIENCE_SECONDS
 
 from proxy.policy.operators import Group, Oidc
-from proxy.web.operator.cookies import Holder, Sessions
-from proxy.web.operator.oidc import About, Identity, LoginFailed
+from proxy.web.operator.access.cookies import Holder, Sessions
+from proxy.web.operator.access.oidc import About, Identity, LoginFailed
 
 jwt = pytest.importorskip("jwt")
 

@@ -13,9 +13,9 @@ from harness.setting import CLIENT_KEY
 
 from proxy.config.stored import sections
 from proxy.policy.operators import Role
+from proxy.web.operator.access.logins import LOGIN_PATHS
+from proxy.web.operator.access.rights import PAGES, RIGHTS, ROLES, Resource, Right, Verb, may, right_of
 from proxy.web.operator.admin_table import ROUTES, openapi
-from proxy.web.operator.logins import LOGIN_PATHS
-from proxy.web.operator.rights import PAGES, RIGHTS, ROLES, Resource, Right, Verb, may, right_of
 
 OWNER = "admin-canary-51b7"
 ROLE_NAMES: tuple[Role, ...] = get_args(Role)

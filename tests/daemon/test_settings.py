@@ -24,12 +24,12 @@ from harness.upstream import Upstream
 
 from proxy.config.load import load_text
 from proxy.config.stored import sections
-from proxy.stores.master_keys import MasterKeys
-from proxy.stores.sealing import Sealer
-from proxy.stores.vault import Vault
+from proxy.stores.secrets.master_keys import MasterKeys
+from proxy.stores.secrets.sealing import Sealer
+from proxy.stores.secrets.vault import Vault
 from proxy.web.operator.admin_api import Declined
 from proxy.web.operator.admin_table import ROUTES
-from proxy.web.operator.stored_settings import Wanted, changes_asked
+from proxy.web.operator.settings.stored_settings import Wanted, changes_asked
 
 StartDaemon = Callable[..., Daemon]
 TOKEN = "admin-canary-71"

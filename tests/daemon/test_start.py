@@ -127,7 +127,7 @@ import asyncio, ssl
 from proxy.cli.lean_imports import import_lean
 import_lean()
 import proxy.app
-from proxy.exchange.webhooks import client, post
+from proxy.exchange.background.webhooks import client, post
 from proxy.policy.operators import Hook
 from proxy.secret import Secret
 

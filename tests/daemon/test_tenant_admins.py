@@ -14,8 +14,8 @@ from harness.setting import PATIENT
 from harness.steps import chunk, json_reply, say, stream_head, then, wait_at
 from harness.upstream import Upstream
 
+from proxy.web.operator.access.rights import ROLES, may, right_of
 from proxy.web.operator.admin_table import ROUTES
-from proxy.web.operator.rights import ROLES, may, right_of
 
 OWNER = "admin-canary-51b7"
 KEYS = {"alice": "acme", "bob": "globex", "carol": None}

@@ -21,10 +21,10 @@ from harness.daemon import REPOSITORY, Daemon
 from harness.surroundings import surroundings
 
 from proxy import __version__
+from proxy.stores.journal.records import Row, Settled
+from proxy.stores.journal.segment_writer import framed
+from proxy.stores.journal.segments import segment_path
 from proxy.stores.lock import StateLock, holder_of
-from proxy.stores.records import Row, Settled
-from proxy.stores.segment_writer import framed
-from proxy.stores.segments import segment_path
 
 NOTHING_WRONG: list[tuple[str, str]] = []
 

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from example_blocks import BLOCKS
 
-from proxy.web.operator.anomalies import AnomaliesAnswer
-from proxy.web.operator.forecasts import ForecastAnswer
-from proxy.web.operator.reconciliation import ReconciliationAnswer
-from proxy.web.operator.savings import SavingsAnswer
+from proxy.web.operator.spending.anomalies import AnomaliesAnswer
+from proxy.web.operator.spending.forecasts import ForecastAnswer
+from proxy.web.operator.spending.reconciliation import ReconciliationAnswer
+from proxy.web.operator.spending.savings import SavingsAnswer
 
 ANSWERS: dict[str, Any] = {
     '"budgets"': ForecastAnswer,

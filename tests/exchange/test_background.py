@@ -11,7 +11,14 @@ from harness.clock import run
 from structlog.testing import capture_logs
 
 from proxy.errors import UpstreamUnreachable
-from proxy.exchange.background import LONGEST_WAIT_SECONDS, MOST_AT_ONCE, MOST_HOMES, Background, Running, Watcher
+from proxy.exchange.background.responses import (
+    LONGEST_WAIT_SECONDS,
+    MOST_AT_ONCE,
+    MOST_HOMES,
+    Background,
+    Running,
+    Watcher,
+)
 from proxy.exchange.upstream import Answered, Upstream
 from proxy.policy.tenants import Accounts
 from proxy.policy.values import Provider

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.exchange.http1 import JOIN_BELOW_BYTES, Connection
-from proxy.exchange.pool import Request, ask_over
-from proxy.exchange.response import HIGH_WATER_BYTES, Broken, NotHttp, Response
+from proxy.exchange.io.http1 import JOIN_BELOW_BYTES, Connection
+from proxy.exchange.io.pool import Request, ask_over
+from proxy.exchange.io.response import HIGH_WATER_BYTES, Broken, NotHttp, Response
 from proxy.stores.failures import JournalUnwritable
 from proxy.wire.chunks import parted
 from proxy.wire.reply_head import KnownHeads

@@ -10,7 +10,7 @@ import pytest
 from harness.clock import run
 
 from proxy.errors import UpstreamBadResponse
-from proxy.exchange.lookup import DEADLINE_SECONDS, MOST_AT_ONCE, MOST_WAITING, Lookups
+from proxy.exchange.background.lookup import DEADLINE_SECONDS, MOST_AT_ONCE, MOST_WAITING, Lookups
 from proxy.exchange.upstream import Upstream
 from proxy.policy.values import Provider, Timeouts
 from proxy.wire.usage import Usage

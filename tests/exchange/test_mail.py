@@ -8,7 +8,7 @@ import time
 
 from harness.mails import MailServer
 
-from proxy.exchange.mail import mailed
+from proxy.exchange.background.mail import mailed
 from proxy.policy.alerting.notices import Words
 from proxy.policy.operators import Mailbox, Smtp
 

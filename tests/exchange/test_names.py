@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from proxy.exchange.hook_names import HookNames
-from proxy.exchange.names import MOST_AT_ONCE, Names
+from proxy.exchange.background.hook_names import HookNames
+from proxy.exchange.io.names import MOST_AT_ONCE, Names
 
 QUICK_SECONDS = 5.0
 HERE = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 80))]

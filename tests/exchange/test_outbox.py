@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from proxy.exchange.stepper import MOST_WAITING, Outbox
+from proxy.exchange.io.stepper import MOST_WAITING, Outbox
 
 
 class Sender:

@@ -16,9 +16,9 @@ from typing import NamedTuple
 import pytest
 from harness.surroundings import held_port
 
-from proxy.exchange.http1 import Connection
-from proxy.exchange.pool import Origin, Pool, Request, Unreachable, head_of, origin_of, standing
-from proxy.exchange.response import Response
+from proxy.exchange.io.http1 import Connection
+from proxy.exchange.io.pool import Origin, Pool, Request, Unreachable, head_of, origin_of, standing
+from proxy.exchange.io.response import Response
 from proxy.wire.headers import Headers
 from proxy.wire.outgoing import Pieces
 

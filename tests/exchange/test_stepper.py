@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from proxy.exchange.deadlines import Deadlines
-from proxy.exchange.stepper import Signal, Stepper
+from proxy.exchange.io.deadlines import Deadlines
+from proxy.exchange.io.stepper import Signal, Stepper
 
 
 async def stepped(line: Callable[[], Any]) -> Stepper:

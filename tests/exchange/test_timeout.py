@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 from harness.clock import JumpingLoop, run
 
-from proxy.exchange.deadlines import TICK_SECONDS, Deadlines
-from proxy.exchange.stepper import STALLED_SECONDS, Stepper, Timeout
+from proxy.exchange.io.deadlines import TICK_SECONDS, Deadlines
+from proxy.exchange.io.stepper import STALLED_SECONDS, Stepper, Timeout
 
 Wait = Callable[[float, float], Timeout]
 Line = Callable[[Wait], Awaitable[None]]

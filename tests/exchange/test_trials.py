@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from proxy.exchange.trials import Kept, Trial, Trials, read_kept
+from proxy.exchange.routing.trials import Kept, Trial, Trials, read_kept
 from proxy.policy.experiments.stepping import Order
 from proxy.policy.experiments.values import Arm, Experiment
 

@@ -30,6 +30,8 @@ import proxy.cli
 for name in sorted(pathlib.Path(proxy.cli.__file__).parent.glob("*.py")):
     if name.stem not in ("serve", "lean_imports"):
         importlib.import_module(f"proxy.cli.{name.stem}")
+for name in sorted(pathlib.Path(proxy.cli.__file__).with_name("stopped").glob("[a-z]*.py")):
+    importlib.import_module(f"proxy.cli.stopped.{name.stem}")
 import proxy.stores.keys, rich.console, rich.table, sqlalchemy.dialects.sqlite
 
 def become(asked, files):

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection
 
-from proxy.stores import known, sums
 from proxy.stores.database import raw
-from proxy.stores.ledger import take
-from proxy.stores.records import Charge, Record
-from proxy.stores.segments import Position
+from proxy.stores.journal.records import Charge, Record
+from proxy.stores.journal.segments import Position
+from proxy.stores.ledger import known, sums
+from proxy.stores.ledger.ledger import take
 
 Given = Connection | sqlite3.Connection
 

@@ -17,8 +17,8 @@ from harness.steps import json_reply
 from harness.surroundings import PATIENCE_SECONDS
 from harness.upstream import Upstream
 
-from proxy.stores.job_rows import Job
-from proxy.stores.jobs import JobStore
+from proxy.stores.jobs.job_rows import Job
+from proxy.stores.jobs.jobs import JobStore
 
 ALICE, BOB = "sk-alice-later-test", "sk-bob-later-test"
 CHAT = "/v1/chat/completions"

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.stores.sealed_files import FRAME, FileUnreadable, SealedWriter, chunks, new_file_key, read, seal, unseal
+from proxy.stores.secrets.sealed_files import (
+    FRAME,
+    FileUnreadable,
+    SealedWriter,
+    chunks,
+    new_file_key,
+    read,
+    seal,
+    unseal,
+)
 
 CONTENT = bytes(range(256)) * (FRAME // 256 * 2 + 3)
 KEY = new_file_key()

@@ -19,9 +19,9 @@ from harness.mock import Mock
 from harness.surroundings import PATIENCE_SECONDS, held_port
 from openai import OpenAI
 
-from proxy.stores.deliveries import OFF_AFTER, Deliveries, Delivery, switched_off
-from proxy.stores.job_rows import Job
-from proxy.stores.jobs import JobStore
+from proxy.stores.jobs.deliveries import OFF_AFTER, Deliveries, Delivery, switched_off
+from proxy.stores.jobs.job_rows import Job
+from proxy.stores.jobs.jobs import JobStore
 
 ALICE = "sk-alice-webhooks-test"
 CHAT = "/v1/chat/completions"

@@ -15,9 +15,9 @@ from harness.daemon import Daemon
 from harness.mock import Mock
 from harness.surroundings import PATIENCE_SECONDS
 
-from proxy.stores.records import Corrected, Refused, Row, Settled, Voided
-from proxy.stores.replay import replay
-from proxy.stores.segments import START, Position, Reader
+from proxy.stores.journal.records import Corrected, Refused, Row, Settled, Voided
+from proxy.stores.journal.replay import replay
+from proxy.stores.journal.segments import START, Position, Reader
 
 USD = 10**12
 KEY = "sk-alice-money-test"

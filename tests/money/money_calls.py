@@ -12,7 +12,7 @@ from harness.steps import Script
 from harness.upstream import Upstream
 from money_books import USD, eventually
 
-from proxy.stores.records import Row
+from proxy.stores.journal.records import Row
 
 BOUND_KEY = "sk-bob-canary"
 PRICE = {"input": 1000, "output": 2000}

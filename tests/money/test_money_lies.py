@@ -13,7 +13,7 @@ from harness.events import DONE, chat_chunk, chat_reply, event
 from harness.steps import Script, json_reply, sse
 from money_calls import COMPUTED, Calls, usd
 
-from proxy.stores.records import Row
+from proxy.stores.journal.records import Row
 
 SHAPES = {"chat": "chat/completions", "responses": "responses", "messages": "messages"}
 NAMES = {"chat": ("prompt_tokens", "completion_tokens")}

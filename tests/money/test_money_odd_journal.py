@@ -12,9 +12,9 @@ from harness.daemon import Daemon
 from harness.mock import Mock
 from money_books import KEY, USD, ask, books_of, priced, settled, toll_config
 
-from proxy.stores.frames import HEADER, checksum
-from proxy.stores.records import Settled
-from proxy.stores.segments import Reader, segment_numbers, segment_path
+from proxy.stores.journal.frames import HEADER, checksum
+from proxy.stores.journal.records import Settled
+from proxy.stores.journal.segments import Reader, segment_numbers, segment_path
 
 SLOW = "openrouter/mock/slow?ttft=0&interval=60&tokens=2&cost=0&misses=1"
 CAP = {"usd": 10, "per": "total"}

@@ -141,7 +141,7 @@ _kind_of = attrgetter(  # all that calls may have in common, whosever they are
 
 
 def finished(fed: Metrics, *calls: CallSeen) -> None:
-    """Have calls counted by their kinds, as `exchange/metering.py` does."""
+    """Have calls counted by their kinds, as `exchange/reporting/metering.py` does."""
     alike: dict[object, list[CallSeen]] = {}
     for call in calls:
         alike.setdefault(_kind_of(call), []).append(call)

@@ -13,8 +13,8 @@ import structlog
 
 from proxy.errors import EndpointNotServed, ModelNotFound
 from proxy.exchange.entry import Tried
-from proxy.exchange.lines import Kinds, Line
 from proxy.exchange.record import Record
+from proxy.exchange.reporting.lines import Kinds, Line
 from proxy.observe.logs import log_calls, set_up
 from proxy.policy.money.credits import Credits
 from proxy.policy.values import Target

@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import asdict
 
 from proxy.exchange.entry import Entry, Tried
-from proxy.exchange.lines import OddLine
+from proxy.exchange.reporting.lines import OddLine
 from proxy.observe.logs import log_calls, set_up
 from proxy.observe.short_line import coloured, short_line
 

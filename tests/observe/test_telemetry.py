@@ -10,11 +10,11 @@ import pytest
 from metrics_samples import Samples, samples
 
 from proxy.config.load import load
-from proxy.exchange.bookkeeping import Bookkeeping
+from proxy.exchange.background.bookkeeping import Bookkeeping
 from proxy.exchange.entry import Tried
 from proxy.exchange.record import Record
 from proxy.policy.values import Target
-from proxy.stores.records import Row
+from proxy.stores.journal.records import Row
 from proxy.telemetry import Telemetry
 
 MANY, ROUNDS = 300, 3

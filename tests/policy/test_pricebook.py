@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from proxy.data import prices_bytes, snapshot_bytes
-from proxy.exchange.pricing import ShippedLists
+from proxy.exchange.background.pricing import ShippedLists
 from proxy.policy.money.pricebook import (
     FREE,
     MOCK_PRICE,

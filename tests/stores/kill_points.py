@@ -15,12 +15,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from proxy.cli.stopped_state import on_ledger
-from proxy.stores import audit, master_keys, rotation
+from proxy.cli.stopped.state import on_ledger
+from proxy.stores import audit
 from proxy.stores.audit import Deed, append
-from proxy.stores.master_keys import read_master_keys
-from proxy.stores.queries import Files
-from proxy.stores.vault import open_vault
+from proxy.stores.questions.queries import Files
+from proxy.stores.secrets import master_keys, rotation
+from proxy.stores.secrets.master_keys import read_master_keys
+from proxy.stores.secrets.vault import open_vault
 
 WATCHED = {module.__file__ for module in (audit, master_keys, rotation)}
 DEED = Deed(1, "uid 1", "the files", "secrets.rotate", "master keys")

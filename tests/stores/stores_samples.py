@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import proxy
-from proxy.stores.journal import Journal, JournalRules
-from proxy.stores.records import Begun, Charge, Hold, Record, Row, Settled, Voided
-from proxy.stores.replay import replay
-from proxy.stores.segments import START, Position, Reader
+from proxy.stores.journal.journal import Journal, JournalRules
+from proxy.stores.journal.records import Begun, Charge, Hold, Record, Row, Settled, Voided
+from proxy.stores.journal.replay import replay
+from proxy.stores.journal.segments import START, Position, Reader
 
 DAY = ("key:alice:day", 1_700_006_400)
 MONTH = ("global:month", 1_698_796_800)

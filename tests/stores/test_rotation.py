@@ -13,11 +13,11 @@ import pytest
 from harness.daemon import REPOSITORY
 from harness.surroundings import PATIENCE_SECONDS
 
-from proxy.stores.link import Link
-from proxy.stores.master_keys import VARIABLE, MasterKeysUnusable, read_master_keys
-from proxy.stores.opening import open_ledger
-from proxy.stores.rotation import Rotated, RotationRefused, prune, rotate
-from proxy.stores.vault import Change, Told, Vault, open_vault
+from proxy.stores.ledger.link import Link
+from proxy.stores.ledger.opening import open_ledger
+from proxy.stores.secrets.master_keys import VARIABLE, MasterKeysUnusable, read_master_keys
+from proxy.stores.secrets.rotation import Rotated, RotationRefused, prune, rotate
+from proxy.stores.secrets.vault import Change, Told, Vault, open_vault
 
 SECRETS = {"local": "sk-canary-0123456789", "other": "sk-canary-9876543210"}
 DAY = 86_400.0

@@ -11,7 +11,7 @@ from test_stores_rollups import HOUR, MINUTE, NOON, add, opened
 
 from proxy.alerts.measuring import Asked, measured_now
 from proxy.policy.alerting.rules import AlertRule
-from proxy.stores.queries import Files
+from proxy.stores.questions.queries import Files
 
 
 def measured(folder: Path, *calls: tuple[str, int], began: int = NOON, low: tuple[str, ...] = (), **rule: Any) -> Any:

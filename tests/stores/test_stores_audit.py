@@ -28,10 +28,10 @@ from proxy.stores.audit import (
     verified,
 )
 from proxy.stores.database import connect
-from proxy.stores.opening import open_ledger
-from proxy.stores.queries import Files
-from proxy.stores.records import Adjusted
-from proxy.stores.segments import Position
+from proxy.stores.journal.records import Adjusted
+from proxy.stores.journal.segments import Position
+from proxy.stores.ledger.opening import open_ledger
+from proxy.stores.questions.queries import Files
 
 
 @pytest.fixture

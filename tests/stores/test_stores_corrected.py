@@ -13,17 +13,17 @@ from sqlalchemy import Connection, func, select
 from stores_samples import DAY, MONTH, hold, opened, row, settled
 
 from proxy.stores.database import engine_for
-from proxy.stores.frames import unframed
-from proxy.stores.ledger import rows_of
-from proxy.stores.opening import open_ledger
-from proxy.stores.queries import Files
-from proxy.stores.records import Corrected, Record, Row
-from proxy.stores.replay import added_spending, replay
-from proxy.stores.schema import sums, sums_by_day, sums_by_quarter
-from proxy.stores.segment_writer import framed
-from proxy.stores.segments import Position
-from proxy.stores.tally import COUNTERS
-from proxy.stores.usage import UsageQuestion
+from proxy.stores.journal.frames import unframed
+from proxy.stores.journal.records import Corrected, Record, Row
+from proxy.stores.journal.replay import added_spending, replay
+from proxy.stores.journal.segment_writer import framed
+from proxy.stores.journal.segments import Position
+from proxy.stores.ledger.ledger import rows_of
+from proxy.stores.ledger.opening import open_ledger
+from proxy.stores.ledger.schema import sums, sums_by_day, sums_by_quarter
+from proxy.stores.ledger.tally import COUNTERS
+from proxy.stores.questions.queries import Files
+from proxy.stores.questions.usage import UsageQuestion
 
 WAS = row("a", source="counted", cost_pusd=300, output_tokens=5)
 IS = row("a", source="computed", cost_pusd=3000, output_tokens=50)

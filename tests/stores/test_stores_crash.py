@@ -11,16 +11,16 @@ import pytest
 from stores_samples import python
 
 from proxy.stores.failures import LockedBy
+from proxy.stores.journal.records import Settled
+from proxy.stores.journal.replay import replay
+from proxy.stores.journal.segments import Reader
 from proxy.stores.lock import StateLock
-from proxy.stores.records import Settled
-from proxy.stores.replay import replay
-from proxy.stores.segments import Reader
 
 APPEND = """
 import sys
 from pathlib import Path
-from proxy.stores.journal import Journal, JournalRules
-from proxy.stores.replay import replay
+from proxy.stores.journal.journal import Journal, JournalRules
+from proxy.stores.journal.replay import replay
 from stores_samples import settled
 directory = Path(sys.argv[1])
 journal = Journal(directory, JournalRules(max_bytes=2**23), replay(directory))

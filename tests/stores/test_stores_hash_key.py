@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.stores.hash_key import NAME, HashKeyUnreadable, hash_key, keyed, keyed_hash
+from proxy.stores.secrets.hash_key import NAME, HashKeyUnreadable, hash_key, keyed, keyed_hash
 
 
 def test_it_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:

@@ -15,11 +15,11 @@ import pytest
 from stores_samples import begun, hold, opened, records_in, settled, voided
 
 from proxy.stores.failures import JournalUnwritable
-from proxy.stores.journal import Journal
-from proxy.stores.records import Record
-from proxy.stores.replay import replay
-from proxy.stores.segment_writer import framed
-from proxy.stores.segments import START, Position, segment_numbers, segment_path
+from proxy.stores.journal.journal import Journal
+from proxy.stores.journal.records import Record
+from proxy.stores.journal.replay import replay
+from proxy.stores.journal.segment_writer import framed
+from proxy.stores.journal.segments import START, Position, segment_numbers, segment_path
 
 SMALL = 64 * 1024  # segments and reserve of 8 KiB
 Open = Callable[..., Journal]
@@ -73,7 +73,9 @@ def test_only_the_owner_can_read_it_whatever_the_umask(journals: Open, tmp_path:
 
 
 def test_importing_the_journal_does_not_import_the_database() -> None:
-    code = "import sys, proxy.stores.journal, proxy.stores.replay; sys.exit('sqlalchemy' in sys.modules)"
+    code = (
+        "import sys, proxy.stores.journal.journal, proxy.stores.journal.replay; sys.exit('sqlalchemy' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -13,10 +13,11 @@ from sqlalchemy import Connection, delete, func, select
 from stores_samples import DAY, MONTH, begun, hold, row, settled, voided
 
 from proxy.stores.database import engine_for
-from proxy.stores.ledger import prune, rows_of
-from proxy.stores.opening import open_ledger
-from proxy.stores.records import MOST_INT, Adjusted, Record, Refused, Row
-from proxy.stores.schema import (
+from proxy.stores.journal.records import MOST_INT, Adjusted, Record, Refused, Row
+from proxy.stores.journal.segments import START, Position
+from proxy.stores.ledger.ledger import prune, rows_of
+from proxy.stores.ledger.opening import open_ledger
+from proxy.stores.ledger.schema import (
     adjustments,
     attempts,
     journal_position,
@@ -24,7 +25,6 @@ from proxy.stores.schema import (
     sums_by_day,
     sums_by_quarter,
 )
-from proxy.stores.segments import START, Position
 
 REFUSED = Refused(row("r", 0, provider="", source="none", cost_pusd=0))
 REFUND = Adjusted("adj-1", 5, DAY[0], DAY[1], -7, "a refund")

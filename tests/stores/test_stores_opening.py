@@ -17,11 +17,11 @@ from sqlalchemy.exc import OperationalError
 
 from proxy.stores.database import engine_for
 from proxy.stores.failures import LedgerDamaged, LedgerTooNew
-from proxy.stores.hash_key import hash_key, keyed
-from proxy.stores.known import REVISIONS
-from proxy.stores.link import Link
-from proxy.stores.opening import MOST_CHECKED_BYTES, TABLES, open_ledger
-from proxy.stores.upgrade import MIGRATIONS, upgrade
+from proxy.stores.ledger.known import REVISIONS
+from proxy.stores.ledger.link import Link
+from proxy.stores.ledger.opening import MOST_CHECKED_BYTES, TABLES, open_ledger
+from proxy.stores.ledger.upgrade import MIGRATIONS, upgrade
+from proxy.stores.secrets.hash_key import hash_key, keyed
 from tools.make_tables import text
 
 OLDER = "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, PRIMARY KEY (version_num))"
@@ -67,7 +67,7 @@ def test_a_new_ledger_has_the_tables_of_the_schema() -> None:
 
 
 def test_a_new_ledger_needs_no_sqlalchemy(path: Path) -> None:
-    code = f"import sys, pathlib, proxy.stores.opening as o; o.open_ledger(pathlib.Path({str(path)!r}))"
+    code = f"import sys, pathlib, proxy.stores.ledger.opening as o; o.open_ledger(pathlib.Path({str(path)!r}))"
     code += "; o.open_ledger(pathlib.Path(sys.argv[1])); sys.exit('sqlalchemy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code, str(path)], check=False).returncode == 0
 

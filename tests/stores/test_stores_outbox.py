@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from harness.surroundings import PATIENCE_SECONDS
 
-from proxy.exchange.webhooks import MOST_WAITING, Outbox, Tried, Webhooks
+from proxy.exchange.background.webhooks import MOST_WAITING, Outbox, Tried, Webhooks
 from proxy.policy.operators import Hook
 from proxy.secret import Secret
 from proxy.stores import outbox
-from proxy.stores.journal import Journal, JournalRules
-from proxy.stores.opening import open_ledger
+from proxy.stores.journal.journal import Journal, JournalRules
+from proxy.stores.journal.replay import replay
+from proxy.stores.ledger.opening import open_ledger
+from proxy.stores.ledger.writer import Writer, WriterRules
 from proxy.stores.outbox import Message
-from proxy.stores.replay import replay
-from proxy.stores.writer import Writer, WriterRules
 
 NOBODY = Hook(Secret("http://127.0.0.1:1/token-canary"), Secret("whsec_AAEC"))
 

@@ -11,14 +11,14 @@ from harness.ledger import apply
 from msgspec.structs import replace
 from stores_samples import row, settled, voided
 
-from proxy.stores.asked_quarters import fill, is_filled, prune
 from proxy.stores.database import connect
-from proxy.stores.link import Link
-from proxy.stores.opening import open_ledger
-from proxy.stores.past_calls import CallsQuestion, Place
-from proxy.stores.queries import Files
-from proxy.stores.records import Record, Refused
-from proxy.stores.segments import Position
+from proxy.stores.journal.records import Record, Refused
+from proxy.stores.journal.segments import Position
+from proxy.stores.ledger.asked_quarters import fill, is_filled, prune
+from proxy.stores.ledger.link import Link
+from proxy.stores.ledger.opening import open_ledger
+from proxy.stores.questions.past_calls import CallsQuestion, Place
+from proxy.stores.questions.queries import Files
 
 REFUSED = {"provider": "", "source": "none", "status": 402, "cost_pusd": 0, "error": "budget_exceeded"}
 RECORDS: list[Record] = [

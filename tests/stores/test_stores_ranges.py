@@ -20,16 +20,16 @@ from proxy.config.new_key import read_new_key
 from proxy.config.terms import Terms, terms_of
 from proxy.policy.values import Listen, Settings
 from proxy.stores.database import engine_for
-from proxy.stores.frames import HEADER, unframed
+from proxy.stores.journal.frames import HEADER, unframed
+from proxy.stores.journal.records import MOST_INT, Settled
+from proxy.stores.journal.segment_writer import framed
+from proxy.stores.journal.segments import Position
 from proxy.stores.keys import create_key, list_keys
 from proxy.stores.keyset import key_set, make_key
-from proxy.stores.opening import open_ledger
-from proxy.stores.queries import Files
-from proxy.stores.records import MOST_INT, Settled
-from proxy.stores.schema import keys
-from proxy.stores.segment_writer import framed
-from proxy.stores.segments import Position
-from proxy.stores.usage import By, UsageQuestion
+from proxy.stores.ledger.opening import open_ledger
+from proxy.stores.ledger.schema import keys
+from proxy.stores.questions.queries import Files
+from proxy.stores.questions.usage import By, UsageQuestion
 from proxy.web.operator.admin_api import instant
 
 NUMBERS = st.one_of(st.integers(-(2**70), 2**70), st.floats(), st.sampled_from([0, 1, 2**63 - 1, 2**63, 10**17]))

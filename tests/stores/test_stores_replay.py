@@ -17,12 +17,12 @@ from stores_samples import DAY, MONTH, begun, hold, opened, row, settled, voided
 
 from proxy.policy.money.books import Books
 from proxy.policy.money.budgets import Budget, Per
-from proxy.stores.frames import HEADER, checksum, unframed
-from proxy.stores.opened import OpenHolds
-from proxy.stores.records import Adjusted, Charge, Corrected, Record, Refused, Row, Settled
-from proxy.stores.replay import OpenHold, added_spending, replay
-from proxy.stores.segment_writer import framed
-from proxy.stores.segments import START, segment_path
+from proxy.stores.journal.frames import HEADER, checksum, unframed
+from proxy.stores.journal.opened import OpenHolds
+from proxy.stores.journal.records import Adjusted, Charge, Corrected, Record, Refused, Row, Settled
+from proxy.stores.journal.replay import OpenHold, added_spending, replay
+from proxy.stores.journal.segment_writer import framed
+from proxy.stores.journal.segments import START, segment_path
 
 BUDGETS: list[tuple[str, str, Per]] = [
     ("key:alice:day", "key:alice", "day"),

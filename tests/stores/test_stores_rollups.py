@@ -17,19 +17,19 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from stores_samples import row, settled, voided
 
-from proxy.stores import label_rollups, rollups
-from proxy.stores.alike import alike
-from proxy.stores.analytics import AnalyticsQuestion, By, Found, Interval, report
-from proxy.stores.analytics_ledger import MOST_ATTEMPTS, TooMuch, _count_attempts
 from proxy.stores.database import connect
 from proxy.stores.flags import Flagged, keep_flags
-from proxy.stores.histogram import histogram_of, merged, quantiles, read, text_of
-from proxy.stores.opening import open_ledger
-from proxy.stores.queries import Files
-from proxy.stores.records import Adjusted, Corrected, Record, Refused, Row, Settled
-from proxy.stores.segments import Position
-from proxy.stores.tally import COUNTERS
-from proxy.stores.usage import UsageQuestion
+from proxy.stores.journal.records import Adjusted, Corrected, Record, Refused, Row, Settled
+from proxy.stores.journal.segments import Position
+from proxy.stores.ledger import label_rollups, rollups
+from proxy.stores.ledger.alike import alike
+from proxy.stores.ledger.histogram import histogram_of, merged, quantiles, read, text_of
+from proxy.stores.ledger.opening import open_ledger
+from proxy.stores.ledger.tally import COUNTERS
+from proxy.stores.questions.analytics import AnalyticsQuestion, By, Found, Interval, report
+from proxy.stores.questions.analytics_ledger import MOST_ATTEMPTS, TooMuch, _count_attempts
+from proxy.stores.questions.queries import Files
+from proxy.stores.questions.usage import UsageQuestion
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 NOON = 1_700_049_600_000  # 2023-11-15T12:00Z

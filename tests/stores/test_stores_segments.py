@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from stores_samples import begun, hold, records_in, row, settled, voided
 
-from proxy.stores.frames import HEADER, checksum, unframed
-from proxy.stores.records import Adjusted, Begun, Corrected, Hold, Record, Refused, Settled, Voided
-from proxy.stores.replay import replay
-from proxy.stores.segment_writer import framed, framed_in
-from proxy.stores.segments import Position, Reader, Scan, segment_path
+from proxy.stores.journal.frames import HEADER, checksum, unframed
+from proxy.stores.journal.records import Adjusted, Begun, Corrected, Hold, Record, Refused, Settled, Voided
+from proxy.stores.journal.replay import replay
+from proxy.stores.journal.segment_writer import framed, framed_in
+from proxy.stores.journal.segments import Position, Reader, Scan, segment_path
 
 RECORDS: list[Record] = [
     hold("a"),

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from stores_samples import settled
 
 from proxy.stores.database import connect
-from proxy.stores.link import Link
-from proxy.stores.opening import open_ledger
-from proxy.stores.queries import Files
-from proxy.stores.records import Adjusted, Charge, Corrected, Record, Settled
-from proxy.stores.segments import Position
+from proxy.stores.journal.records import Adjusted, Charge, Corrected, Record, Settled
+from proxy.stores.journal.segments import Position
+from proxy.stores.ledger.link import Link
+from proxy.stores.ledger.opening import open_ledger
+from proxy.stores.questions.queries import Files
 
 ENDLESS = Position(9, 9)
 KEYS, PERIODS = 100, (1_700_006_400, 1_700_092_800)

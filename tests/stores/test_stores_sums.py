@@ -15,18 +15,18 @@ from hypothesis import strategies as st
 from stores_samples import settled
 from test_stores_rollups import written
 
-from proxy.stores import sums
-from proxy.stores.analytics import AnalyticsQuestion
 from proxy.stores.database import connect
 from proxy.stores.flags import Flagged, keep_flags
-from proxy.stores.ledger import prune
-from proxy.stores.link import Link
-from proxy.stores.opening import open_ledger
-from proxy.stores.queries import Files
-from proxy.stores.records import Adjusted, Record
-from proxy.stores.segments import Position
-from proxy.stores.sessions import SessionsQuestion
-from proxy.stores.usage import UsageQuestion
+from proxy.stores.journal.records import Adjusted, Record
+from proxy.stores.journal.segments import Position
+from proxy.stores.ledger import sums
+from proxy.stores.ledger.ledger import prune
+from proxy.stores.ledger.link import Link
+from proxy.stores.ledger.opening import open_ledger
+from proxy.stores.questions.analytics import AnalyticsQuestion
+from proxy.stores.questions.queries import Files
+from proxy.stores.questions.sessions import SessionsQuestion
+from proxy.stores.questions.usage import UsageQuestion
 
 USAGE: tuple[Any, ...] = ("key", "tenant", ("day", "model"), "session")
 ANALYTICS: tuple[tuple[Any, ...], ...] = ((), ("model",), ("session",), ("endpoint", "key"), ("flag",))

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from proxy.stores.failures import JournalUnwritable
-from proxy.stores.segments import Position
-from proxy.stores.sync import Syncer
+from proxy.stores.journal.segments import Position
+from proxy.stores.journal.sync import Syncer
 
 PLACE = Position(1, 10)
 

@@ -14,13 +14,13 @@ from stores_samples import row, voided
 
 from proxy.policy.analysis.savings import LEAST_CALLS, Unused
 from proxy.stores.database import connect
-from proxy.stores.frames import unframed
-from proxy.stores.ledger import prune
-from proxy.stores.opening import open_ledger
-from proxy.stores.queries import Files
-from proxy.stores.records import Corrected, Record, Settled
-from proxy.stores.segment_writer import framed
-from proxy.stores.segments import Position
+from proxy.stores.journal.frames import unframed
+from proxy.stores.journal.records import Corrected, Record, Settled
+from proxy.stores.journal.segment_writer import framed
+from proxy.stores.journal.segments import Position
+from proxy.stores.ledger.ledger import prune
+from proxy.stores.ledger.opening import open_ledger
+from proxy.stores.questions.queries import Files
 
 DAY = 86_400_000
 NOON = 1_700_049_600_000

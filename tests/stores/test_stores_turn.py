@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from stores_samples import begun, hold, opened, records_in, settled, voided
 
 from proxy.stores.failures import JournalUnwritable
-from proxy.stores.journal import Journal
-from proxy.stores.segments import START
+from proxy.stores.journal.journal import Journal
+from proxy.stores.journal.segments import START
 
 SMALL = 64 * 1024
 

@@ -14,11 +14,11 @@ from stores_samples import DAY, MONTH, hold, opened, row, settled, voided
 
 from proxy.stores.database import engine_for, reading
 from proxy.stores.failures import LedgerDamaged, LedgerTooNew, LedgerUnavailable
-from proxy.stores.opening import open_ledger
-from proxy.stores.queries import Files
-from proxy.stores.records import Adjusted, Record, Refused, Source
-from proxy.stores.segments import START, Position, Reader, segment_path
-from proxy.stores.usage import By, UsageQuestion
+from proxy.stores.journal.records import Adjusted, Record, Refused, Source
+from proxy.stores.journal.segments import START, Position, Reader, segment_path
+from proxy.stores.ledger.opening import open_ledger
+from proxy.stores.questions.queries import Files
+from proxy.stores.questions.usage import By, UsageQuestion
 
 BERLIN = ZoneInfo("Europe/Berlin")
 Keep = Callable[[Path, Iterable[Record]], None]

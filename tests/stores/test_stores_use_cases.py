@@ -7,8 +7,8 @@ from pathlib import Path
 
 from proxy.config.load import load
 from proxy.stores.database import connect
-from proxy.stores.known import REVISIONS
-from proxy.stores.opening import open_ledger
+from proxy.stores.ledger.known import REVISIONS
+from proxy.stores.ledger.opening import open_ledger
 from proxy.stores.use_cases import kept_versions, numbered_from, numbered_in
 
 KNOW_VERSIONS = REVISIONS[REVISIONS.index("0011") :]

@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.stores.database import connect
-from proxy.stores.known import REVISIONS
-from proxy.stores.link import Link
-from proxy.stores.master_keys import VARIABLE, MasterKeys, MasterKeysUnusable, new_key, read_master_keys
-from proxy.stores.opening import open_ledger
-from proxy.stores.sealing import Sealer, Unreadable
+from proxy.stores.ledger.known import REVISIONS
+from proxy.stores.ledger.link import Link
+from proxy.stores.ledger.opening import open_ledger
+from proxy.stores.secrets.master_keys import VARIABLE, MasterKeys, MasterKeysUnusable, new_key, read_master_keys
+from proxy.stores.secrets.sealing import Sealer, Unreadable
+from proxy.stores.secrets.vault import Change, Told, Vault, open_vault
 from proxy.stores.settings import setting_history
-from proxy.stores.vault import Change, Told, Vault, open_vault
 
 SECRET = "sk-canary-0123456789"
 LOCAL = {"kind": "openai", "base_url": "http://127.0.0.1:1/v1", "api_key": SECRET}

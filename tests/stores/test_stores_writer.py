@@ -14,16 +14,16 @@ from harness.ledger import position, spent
 from sqlalchemy import Connection
 from stores_samples import DAY, hold, opened, settled
 
-from proxy.stores.backup import backup
 from proxy.stores.failures import BackupRefused, KeyExists, LedgerUnavailable
-from proxy.stores.journal import Journal, JournalRules
+from proxy.stores.journal.journal import Journal, JournalRules
+from proxy.stores.journal.replay import replay
+from proxy.stores.journal.segments import segment_numbers, segment_path
 from proxy.stores.keys import StoredKey, create_key, list_keys, revoke_key, touch_keys
-from proxy.stores.ledger import rows_of
-from proxy.stores.opening import open_ledger
-from proxy.stores.queries import Files
-from proxy.stores.replay import replay
-from proxy.stores.segments import segment_numbers, segment_path
-from proxy.stores.writer import Writer, WriterRules
+from proxy.stores.ledger.backup import backup
+from proxy.stores.ledger.ledger import rows_of
+from proxy.stores.ledger.opening import open_ledger
+from proxy.stores.ledger.writer import Writer, WriterRules
+from proxy.stores.questions.queries import Files
 
 QUICK = WriterRules(linger=0.001, first_wait=0.001, longest_wait=0.01, busy=0.01)
 SECONDS = 60.0

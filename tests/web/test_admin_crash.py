@@ -9,9 +9,9 @@ import pytest
 from aiohttp.test_utils import RawTestServer, TestClient
 
 from proxy.policy.values import Listen, Settings
+from proxy.web.operator.access.admin_auth import AdminAuth
+from proxy.web.operator.access.cookies import Sessions
 from proxy.web.operator.admin import Admin
-from proxy.web.operator.admin_auth import AdminAuth
-from proxy.web.operator.cookies import Sessions
 
 
 class BrokenPage:

@@ -10,15 +10,15 @@ import pytest
 from msgspec.structs import asdict
 
 from proxy.exchange.entry import Entry
-from proxy.exchange.lines import Alike, OddLine, Told
 from proxy.exchange.record import Record, record_of
+from proxy.exchange.reporting.lines import Alike, OddLine, Told
 from proxy.policy.money.amounts import to_pusd
-from proxy.stores.segments import Position
-from proxy.web.operator.bounds import Bounds
-from proxy.web.operator.events import REMEMBERED as EVENTS
-from proxy.web.operator.events import Events
-from proxy.web.operator.feed import MOST_WAITING, REMEMBERED, Feed
-from proxy.web.operator.pulse import MINUTES, Pulse, summed
+from proxy.stores.journal.segments import Position
+from proxy.web.operator.access.bounds import Bounds
+from proxy.web.operator.live.events import REMEMBERED as EVENTS
+from proxy.web.operator.live.events import Events
+from proxy.web.operator.live.feed import MOST_WAITING, REMEMBERED, Feed
+from proxy.web.operator.live.pulse import MINUTES, Pulse, summed
 
 ALL = Bounds()
 ACME = Bounds(("acme",))

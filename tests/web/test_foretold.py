@@ -15,15 +15,15 @@ from harness.ledger import apply
 from proxy.policy.analysis.bills import Reading, begin
 from proxy.policy.money.account import Standing
 from proxy.policy.money.budgets import Budget
-from proxy.stores.bills import keep_days
 from proxy.stores.database import connect
-from proxy.stores.opening import open_ledger
-from proxy.stores.queries import Files
-from proxy.stores.records import Record, Row, Settled
-from proxy.stores.segments import Position
-from proxy.web.operator.anomalies import anomalies
-from proxy.web.operator.bounds import Bounds
-from proxy.web.operator.forecasts import forecasts
+from proxy.stores.journal.records import Record, Row, Settled
+from proxy.stores.journal.segments import Position
+from proxy.stores.ledger.opening import open_ledger
+from proxy.stores.questions.bills import keep_days
+from proxy.stores.questions.queries import Files
+from proxy.web.operator.access.bounds import Bounds
+from proxy.web.operator.spending.anomalies import anomalies
+from proxy.web.operator.spending.forecasts import forecasts
 
 USD, HOUR = 10**12, 3600
 NOW = 1_700_049_600 + 1800  # half past noon, UTC

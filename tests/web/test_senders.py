@@ -10,7 +10,7 @@ from multidict import CIMultiDict
 
 from proxy.exchange.prepared import Prepared
 from proxy.policy.values import Caller, Listen, Plan
-from proxy.stores.hash_key import keyed_hash
+from proxy.stores.secrets.hash_key import keyed_hash
 from proxy.web.client.heads import read_head
 from proxy.web.client.keys import Keyring
 from proxy.web.client.senders import MOST_DIGESTS, MOST_PREPARED_BYTES, Heads, Sender

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from proxy.stores.records import Row
-from proxy.web.operator.waterfall import waterfall
+from proxy.stores.journal.records import Row
+from proxy.web.operator.calls.waterfall import waterfall
 
 
 def row(attempt: int = 1, **fields: Any) -> Row:

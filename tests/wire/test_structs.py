@@ -10,8 +10,8 @@ import msgspec
 import pytest
 from msgspec import Struct
 
+from proxy.exchange.io.response import Response
 from proxy.exchange.record import record_of
-from proxy.exchange.response import Response
 from proxy.wire.findings import Findings
 from proxy.wire.reply_head import ReplyHead
 from proxy.wire.structs import often_set

@@ -1,1 +1,1 @@
-"""How older ledgers become what `schema.py` says. Run by `stores/upgrade.py` only."""
+"""How older ledgers become what `schema.py` says. Run by `stores/ledger/upgrade.py` only."""

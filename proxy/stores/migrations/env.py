@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from proxy.stores.schema import metadata
+from proxy.stores.ledger.schema import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -17,12 +17,12 @@ from msgspec.structs import replace
 
 from proxy.errors import InternalError, Overloaded, ProxyError, ShuttingDown
 from proxy.exchange.client import Client
-from proxy.exchange.deadlines import Deadlines
+from proxy.exchange.io.deadlines import Deadlines
+from proxy.exchange.io.off_loop import LARGE
+from proxy.exchange.io.stepper import Stepper
 from proxy.exchange.job import Job
-from proxy.exchange.off_loop import LARGE
 from proxy.exchange.prepared import Prepared
 from proxy.exchange.record import Ended, Record, record_of
-from proxy.exchange.stepper import Stepper
 from proxy.policy.money.weight import likely_tokens_of, weigh
 from proxy.web.client.first_of_kind import Body, read_whole, worked_out
 from proxy.web.client.heads import Head

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from proxy.errors import UnknownEndpoint
 from proxy.exchange.client import Client
+from proxy.exchange.io.off_loop import LARGE
 from proxy.exchange.job import NO_WEIGHT, Job
-from proxy.exchange.off_loop import LARGE
 from proxy.exchange.prepared import Prepared
 from proxy.exchange.record import Record
 from proxy.policy.money.weight import to_weigh, weigh

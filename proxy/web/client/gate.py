@@ -13,7 +13,7 @@ from collections.abc import Awaitable
 from aiohttp.web_request import BaseRequest
 
 from proxy.errors import Overloaded, RequestTooLarge
-from proxy.exchange.pool import Pool
+from proxy.exchange.io.pool import Pool
 from proxy.policy.limits.turns import Turns
 from proxy.web.upload import Upload
 

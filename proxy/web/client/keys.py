@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from proxy.errors import InvalidApiKey
 from proxy.policy.values import Caller
-from proxy.stores.hash_key import keyed, keyed_hash
+from proxy.stores.secrets.hash_key import keyed, keyed_hash
 
 OPEN = Caller("open")
 _CREDENTIALS = struct.Struct("iII")  # pid, uid, gid (unix(7))

@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 
 from proxy.errors import InvalidValue, LedgerUnusable
-from proxy.exchange.bookkeeping import Bookkeeping
+from proxy.exchange.background.bookkeeping import Bookkeeping
 from proxy.exchange.client import Client
 from proxy.policy.money.credits import with_credits
 from proxy.policy.values import Caller, Settings

@@ -9,12 +9,12 @@ from msgspec import Struct, field
 from proxy.exchange.client import Client
 from proxy.exchange.client_connection import ClientConnection
 from proxy.exchange.client_left import Drainer
+from proxy.exchange.io.stepper import Stepper
 from proxy.exchange.listening import ReplyObserver
 from proxy.exchange.record import Record
-from proxy.exchange.routing import Router
+from proxy.exchange.routing.router import Router
+from proxy.exchange.routing.trials import Trials
 from proxy.exchange.serve import Exchange
-from proxy.exchange.stepper import Stepper
-from proxy.exchange.trials import Trials
 from proxy.policy.features import ALL_ON, Features
 from proxy.policy.names.resolution import Names
 from proxy.policy.quality.values import Watch

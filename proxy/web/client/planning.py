@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from proxy.errors import ModelNotFound, NoHealthyUpstream
 from proxy.exchange.listening import Listener
 from proxy.exchange.record import Record
-from proxy.exchange.trials import plan_of
+from proxy.exchange.routing.trials import plan_of
 from proxy.policy.money.alerts import percent_text
 from proxy.policy.money.books import Books
 from proxy.policy.money.budgets import Subject, judge_scope

@@ -31,23 +31,23 @@ from proxy.web.body import read_body
 from proxy.web.errors import SERVER_NAME, error_response
 from proxy.web.faults import MethodNotSupported
 from proxy.web.guard import ALLOWED_METHODS
-from proxy.web.operator.actor import ACTOR
+from proxy.web.operator.access.actor import ACTOR
+from proxy.web.operator.access.admin_auth import ANYBODY, AdminAuth, allow
+from proxy.web.operator.access.logins import LOGIN_PATHS, Logins, refused
+from proxy.web.operator.access.rights import PAGES, RIGHTS, Right, right_of
 from proxy.web.operator.admin_api import Declined, InFile, Unknown
-from proxy.web.operator.admin_auth import ANYBODY, AdminAuth, allow
 from proxy.web.operator.admin_table import find_route, openapi
-from proxy.web.operator.analytics import as_csv
 from proxy.web.operator.answers import HealthAnswer, VerboseHealthAnswer
 from proxy.web.operator.bodies import EntriesBody, SettingBody
 from proxy.web.operator.control import under_way
-from proxy.web.operator.events import Happening
-from proxy.web.operator.logins import LOGIN_PATHS, Logins, refused
+from proxy.web.operator.live.events import Happening
+from proxy.web.operator.models.pictures import drawing_health
 from proxy.web.operator.orders import Orders
-from proxy.web.operator.pictures import drawing_health
-from proxy.web.operator.rights import PAGES, RIGHTS, Right, right_of
 from proxy.web.operator.route import Route
 from proxy.web.operator.routing_orders import RecommendBody
-from proxy.web.operator.settings_orders import ReloadRefused
-from proxy.web.operator.stored_settings import Changed, SettingAnswer, SettingSetAnswer
+from proxy.web.operator.settings.settings_orders import ReloadRefused
+from proxy.web.operator.settings.stored_settings import Changed, SettingAnswer, SettingSetAnswer
+from proxy.web.operator.spending.analytics import as_csv
 from proxy.web.operator.timestamps import read_query, usage_params
 from proxy.web.reading import in_words, member_of, refuse_twice
 

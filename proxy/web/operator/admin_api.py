@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Meta, Struct
 
-from proxy.exchange.rows import SHADOWS
+from proxy.exchange.reporting.rows import SHADOWS
 from proxy.policy.limits.limiter import Limiter
 from proxy.policy.money.account import Standing
 from proxy.policy.money.amounts import usd_text
@@ -21,11 +21,12 @@ from proxy.policy.money.pricebook import PriceBook
 from proxy.policy.names.resolution import Names
 from proxy.policy.sharing import Sharing
 from proxy.policy.values import Caller, Settings
+from proxy.stores.journal.records import Row
 from proxy.stores.keys import StoredKey
 from proxy.stores.keyset import KeySet
-from proxy.stores.queries import Files
-from proxy.stores.records import Row
-from proxy.stores.usage import Dimensions, UsageQuestion, UsageReport
+from proxy.stores.questions.queries import Files
+from proxy.stores.questions.usage import Dimensions, UsageQuestion, UsageReport
+from proxy.web.operator.access.bounds import Bounds
 from proxy.web.operator.answers import (
     BudgetAnswer,
     BudgetsAnswer,
@@ -33,13 +34,18 @@ from proxy.web.operator.answers import (
     KeyAnswer,
     KeysAnswer,
 )
-from proxy.web.operator.answers_past import AttemptAnswer, OpinionAnswer, PastCallAnswer, RefusalAnswer, ServedAnswer
-from proxy.web.operator.bounds import Bounds
-from proxy.web.operator.waterfall import waterfall
+from proxy.web.operator.calls.answers_past import (
+    AttemptAnswer,
+    OpinionAnswer,
+    PastCallAnswer,
+    RefusalAnswer,
+    ServedAnswer,
+)
+from proxy.web.operator.calls.waterfall import waterfall
 
 if TYPE_CHECKING:
-    from proxy.exchange.routing import Router
-    from proxy.exchange.trials import Trials
+    from proxy.exchange.routing.router import Router
+    from proxy.exchange.routing.trials import Trials
 
 _MOST_OWN = 20
 

@@ -10,11 +10,11 @@ from msgspec import Struct
 
 from proxy import __version__
 from proxy.policy.routing.values import Decision
-from proxy.stores.usage import UsageReport
+from proxy.stores.questions.usage import UsageReport
+from proxy.web.operator.access.audit import AuditAnswer, VerdictAnswer
+from proxy.web.operator.access.logins import LoginAnswer, LoginBody, WaysAnswer
 from proxy.web.operator.admin_api import FILTERS
 from proxy.web.operator.admin_query import query_schema
-from proxy.web.operator.analytics import AnalyticsRow
-from proxy.web.operator.analytics_table import ANALYTICS_ROUTES
 from proxy.web.operator.answers import (
     AdjustedAnswer,
     BudgetsAnswer,
@@ -31,8 +31,6 @@ from proxy.web.operator.answers import (
     StatusAnswer,
     UsageRow,
 )
-from proxy.web.operator.answers_past import PastCallAnswer
-from proxy.web.operator.audit import AuditAnswer, VerdictAnswer
 from proxy.web.operator.bodies import (
     AdjustBody,
     EntriesBody,
@@ -42,28 +40,30 @@ from proxy.web.operator.bodies import (
     RotateBody,
     SettingBody,
 )
+from proxy.web.operator.calls.answers_past import PastCallAnswer
+from proxy.web.operator.calls.past_calls import PAST_FILTERS, PastCallsAnswer
+from proxy.web.operator.calls.sessions import RaiseAsk, RaisedAnswer, SessionsAnswer
 from proxy.web.operator.experiments import ExperimentAnswer, ExperimentsAnswer, FinishBody, RampBody, StopBody
 from proxy.web.operator.jobs import JobAnswer, JobsAnswer
-from proxy.web.operator.live import LiveLine
-from proxy.web.operator.logins import LoginAnswer, LoginBody, WaysAnswer
-from proxy.web.operator.model_orders import NewsAnswer, SyncLine
-from proxy.web.operator.model_rows import ModelsAnswer, ModelsAsk
-from proxy.web.operator.model_switching import ModelSwitchBody
-from proxy.web.operator.past_calls import PAST_FILTERS, PastCallsAnswer
+from proxy.web.operator.live.live import LiveLine
+from proxy.web.operator.live.traffic import CutAnswer
+from proxy.web.operator.models.model_orders import NewsAnswer, SyncLine
+from proxy.web.operator.models.model_rows import ModelsAnswer, ModelsAsk
+from proxy.web.operator.models.model_switching import ModelSwitchBody
 from proxy.web.operator.route import Route
 from proxy.web.operator.routing_orders import DecisionsAnswer, RecommendBody, StrategiesAnswer, StrategyAnswer
-from proxy.web.operator.secrets_orders import PrunedAnswer, RotatedAnswer, SecretsAnswer
-from proxy.web.operator.sessions import RaiseAsk, RaisedAnswer, SessionsAnswer
-from proxy.web.operator.simulating import SimulateAnswer, SimulateBody
-from proxy.web.operator.stored_settings import (
+from proxy.web.operator.settings.secrets_orders import PrunedAnswer, RotatedAnswer, SecretsAnswer
+from proxy.web.operator.settings.stored_settings import (
     SettingAnswer,
     SettingsAnswer,
     SettingsChangedAnswer,
     SettingSetAnswer,
     SettingsHistoryAnswer,
 )
+from proxy.web.operator.spending.analytics import AnalyticsRow
+from proxy.web.operator.spending.analytics_table import ANALYTICS_ROUTES
+from proxy.web.operator.spending.simulating import SimulateAnswer, SimulateBody
 from proxy.web.operator.tenants import TenantsAnswer
-from proxy.web.operator.traffic import CutAnswer
 from proxy.web.operator.webhooks import ReplayAnswer, WebhooksAnswer
 
 MODEL_FILTERS = ModelsAsk.__struct_fields__

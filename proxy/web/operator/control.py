@@ -20,11 +20,11 @@ from proxy.exchange.entry import Entry
 from proxy.stores.failures import BackupRefused, StoreError
 from proxy.stores.lock import SOCKET_NAME
 from proxy.web.connection import Connection
-from proxy.web.operator.actor import ACTOR, Actor, of_socket, uid_of
+from proxy.web.operator.access.actor import ACTOR, Actor, of_socket, uid_of
 from proxy.web.operator.admin_api import Declined
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.orders import Orders
-from proxy.web.operator.settings_orders import ReloadRefused
+from proxy.web.operator.settings.settings_orders import ReloadRefused
 from proxy.web.server import Server
 
 _LONGEST_PATH = 103  # what every system's socket addresses can hold

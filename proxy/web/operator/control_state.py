@@ -13,13 +13,12 @@ from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
 
-from proxy.exchange.bookkeeping import Bookkeeping
-from proxy.exchange.renamed_keys import unopened
+from proxy.exchange.background.bookkeeping import Bookkeeping
+from proxy.exchange.background.renamed_keys import unopened
 from proxy.policy.values import Settings
-from proxy.stores import known
 from proxy.stores.audit import append
-from proxy.stores.backup import backup
 from proxy.stores.database import raw
+from proxy.stores.journal.records import Charge
 from proxy.stores.keys import (
     create_key,
     list_keys,
@@ -29,15 +28,16 @@ from proxy.stores.keys import (
     update_key,
 )
 from proxy.stores.keyset import KeySet, changes_of, key_set, make_key, new_secret
+from proxy.stores.ledger import known
+from proxy.stores.ledger.backup import backup
+from proxy.stores.ledger.writer import Writer
 from proxy.stores.mark import mark_keyed
-from proxy.stores.queries import Files
-from proxy.stores.records import Charge
-from proxy.stores.writer import Writer
+from proxy.stores.questions.queries import Files
 from proxy.web.client.keys import Keyring
 from proxy.web.client.parts import Parts
 from proxy.web.client.senders import Heads
-from proxy.web.operator.actor import ACTOR, Work
-from proxy.web.operator.adjusting import AdjustAsk, adjusted, adjustment
+from proxy.web.operator.access.actor import ACTOR, Work
+from proxy.web.operator.access.bounds import bounds_of
 from proxy.web.operator.admin_api import AdminApi
 from proxy.web.operator.answers import (
     AdjustedAnswer,
@@ -47,7 +47,7 @@ from proxy.web.operator.answers import (
     KeyRevokedAnswer,
     KeyRotatedAnswer,
 )
-from proxy.web.operator.bounds import bounds_of
+from proxy.web.operator.calls.sessions import RaiseAsk, RaisedAnswer, key_of_session, own_budgets, raised, raising
 from proxy.web.operator.key_orders import (
     RotateAsk,
     changed,
@@ -59,7 +59,7 @@ from proxy.web.operator.key_orders import (
     refuse_terms,
     rotated,
 )
-from proxy.web.operator.sessions import RaiseAsk, RaisedAnswer, key_of_session, own_budgets, raised, raising
+from proxy.web.operator.spending.adjusting import AdjustAsk, adjusted, adjustment
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

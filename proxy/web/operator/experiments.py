@@ -9,12 +9,12 @@ from typing import Any, Literal, Protocol
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from proxy.exchange.trials import Step, Trial, Trials
+from proxy.exchange.routing.trials import Step, Trial, Trials
 from proxy.policy.experiments.judging import Measured, measured
 from proxy.policy.experiments.stepping import NotNow, Order, verdict
 from proxy.policy.experiments.values import METRICS, Metric, Standing, State, shares
 from proxy.stores.audit import Deed
-from proxy.web.operator.actor import ACTOR, Actor
+from proxy.web.operator.access.actor import ACTOR, Actor
 from proxy.web.operator.admin_api import Declined, Unknown
 from proxy.web.operator.answers import Answer
 from proxy.web.reading import read_ask

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal, Protocol
 
 from msgspec import Meta, Struct
 
-from proxy.stores.job_rows import OPEN, Job, Tenants
+from proxy.stores.jobs.job_rows import OPEN, Job, Tenants
+from proxy.web.operator.access.bounds import Bounds
 from proxy.web.operator.admin_api import Declined, Unknown, instant
 from proxy.web.operator.answers import Answer
-from proxy.web.operator.bounds import Bounds
 from proxy.web.reading import read_ask
 
 _ENDS = ("completed", "failed", "expired", "cancelled")

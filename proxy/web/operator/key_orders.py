@@ -13,7 +13,7 @@ from proxy.config.problems import suggestion
 from proxy.policy.values import Caller, Settings
 from proxy.stores.keys import StoredKey, key_terms
 from proxy.stores.keyset import KeySet
-from proxy.web.operator.actor import Work, written
+from proxy.web.operator.access.actor import Work, written
 from proxy.web.operator.admin_api import Declined, InFile, Unknown, instant
 from proxy.web.operator.answers import KeyChangedAnswer, KeyMadeAnswer, KeyRotatedAnswer
 

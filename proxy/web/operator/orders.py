@@ -12,38 +12,38 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import Struct
 
-from proxy.exchange.listings import Listings
-from proxy.exchange.trials import Step
+from proxy.exchange.background.listings import Listings
+from proxy.exchange.routing.trials import Step
 from proxy.policy.money.credits import with_credits
 from proxy.stores.audit import AuditRow
-from proxy.web.operator.actor import ACTOR, Actor
-from proxy.web.operator.adjusting import AdjustAsk
+from proxy.web.operator.access.actor import ACTOR, Actor
+from proxy.web.operator.access.audit import AuditAsk, VerifyAsk, audit_answer, heads_of, question, verdict_answer
+from proxy.web.operator.access.bounds import Bounds
+from proxy.web.operator.access.cookies import LINK_SECONDS, Holder, Sessions
+from proxy.web.operator.access.rights import RIGHTS
+from proxy.web.operator.access.trail import Trail, shown
 from proxy.web.operator.admin_api import Declined, UsageAsk
-from proxy.web.operator.analytics import AnalyticsOrders
-from proxy.web.operator.anomalies import AnomalyOrders
 from proxy.web.operator.answers import Answer, DashboardAnswer, ProviderTriedAnswer, ReloadedAnswer, StatusAnswer
-from proxy.web.operator.audit import AuditAsk, VerifyAsk, audit_answer, heads_of, question, verdict_answer
-from proxy.web.operator.bounds import Bounds
+from proxy.web.operator.calls.past_calls import CallOrders
+from proxy.web.operator.calls.sessions import RaiseAsk, SessionsAsk, known_sessions, session_list
 from proxy.web.operator.control_state import LiveState
-from proxy.web.operator.cookies import LINK_SECONDS, Holder, Sessions
 from proxy.web.operator.experiments import ExperimentOrders
-from proxy.web.operator.explain import ExplainAsk, explain
-from proxy.web.operator.forecasts import ForecastOrders
 from proxy.web.operator.key_orders import RotateAsk, no_such_key
-from proxy.web.operator.live import LiveStream
-from proxy.web.operator.model_orders import ModelOrders
-from proxy.web.operator.model_versions import ModelDiffAsk, model_diff
-from proxy.web.operator.past_calls import CallOrders
-from proxy.web.operator.pictures import images_estimate, images_models
-from proxy.web.operator.rights import RIGHTS
+from proxy.web.operator.live.live import LiveStream
+from proxy.web.operator.live.traffic import Traffic
+from proxy.web.operator.models.model_orders import ModelOrders
+from proxy.web.operator.models.model_versions import ModelDiffAsk, model_diff
+from proxy.web.operator.models.pictures import images_estimate, images_models
 from proxy.web.operator.routing_orders import RoutingOrders
-from proxy.web.operator.savings import SavingsOrders
-from proxy.web.operator.secrets_orders import SecretsOrders
-from proxy.web.operator.sessions import RaiseAsk, SessionsAsk, known_sessions, session_list
-from proxy.web.operator.settings_orders import Reload, SettingsOrders
+from proxy.web.operator.settings.secrets_orders import SecretsOrders
+from proxy.web.operator.settings.settings_orders import Reload, SettingsOrders
+from proxy.web.operator.spending.adjusting import AdjustAsk
+from proxy.web.operator.spending.analytics import AnalyticsOrders
+from proxy.web.operator.spending.anomalies import AnomalyOrders
+from proxy.web.operator.spending.explain import ExplainAsk, explain
+from proxy.web.operator.spending.forecasts import ForecastOrders
+from proxy.web.operator.spending.savings import SavingsOrders
 from proxy.web.operator.tenants import tenant_list
-from proxy.web.operator.traffic import Traffic
-from proxy.web.operator.trail import Trail, shown
 from proxy.web.reading import read_ask
 
 Params = dict[str, Any]

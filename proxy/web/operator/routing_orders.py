@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from proxy.config.build_routing import ceilings_of
 from proxy.errors import ModelNotFound
-from proxy.exchange.routing import Decided, Router, refuse_unlike
+from proxy.exchange.routing.router import Decided, Router, refuse_unlike
 from proxy.policy.money.weight import weigh
 from proxy.policy.names.access import choose, may_use
 from proxy.policy.routing.needs import needs_named, needs_of
@@ -25,7 +25,7 @@ from proxy.policy.values import Caller, Plan
 from proxy.translate.images.refusals import UnsupportedModel
 from proxy.web.operator.admin_api import AdminApi, Unknown, instant
 from proxy.web.operator.answers import Answer
-from proxy.web.operator.explain import caller_of
+from proxy.web.operator.spending.explain import caller_of
 from proxy.web.reading import read_ask
 from proxy.wire.call import read_call
 from proxy.wire.endpoints import endpoint_for
@@ -183,7 +183,7 @@ class RoutingOrders:
         return recommend(self._state.admin_api(), params)
 
     async def _simulate(self, params: Params) -> Answer:
-        from proxy.web.operator.simulating import simulation
+        from proxy.web.operator.spending.simulating import simulation
 
         rest = simulation(self._state.admin_api(), params)
         await self._state.flushed()

@@ -15,7 +15,7 @@ from proxy.policy.money.amounts import usd_text
 from proxy.policy.money.budgets import tenant_scope
 from proxy.policy.tenants import children, lineage
 from proxy.policy.values import NO_KEY, Caller, Credential, Plan, Settings, Tenant
-from proxy.stores.usage import UsageQuestion
+from proxy.stores.questions.usage import UsageQuestion
 from proxy.web.operator.admin_api import AdminApi, Terms, Unknown, limit_text, standing_row, terms_of
 from proxy.web.operator.answers import BudgetAnswer
 

@@ -7,11 +7,11 @@ from typing import Annotated, Any, Protocol
 
 from msgspec import Meta, Struct
 
-from proxy.stores.deliveries import Delivery
-from proxy.stores.job_rows import Tenants
+from proxy.stores.jobs.deliveries import Delivery
+from proxy.stores.jobs.job_rows import Tenants
+from proxy.web.operator.access.bounds import Bounds
 from proxy.web.operator.admin_api import Unknown, instant
 from proxy.web.operator.answers import Answer
-from proxy.web.operator.bounds import Bounds
 from proxy.web.reading import read_ask
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from proxy.stores.hash_key import hash_key, keyed
+from proxy.stores.secrets.hash_key import hash_key, keyed
 
 revision = "0002"
 down_revision = "0001"

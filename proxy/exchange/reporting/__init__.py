@@ -1,0 +1,1 @@
+"""What is told of calls that ended: to the log, the metrics, the ledger."""

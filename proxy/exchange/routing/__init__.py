@@ -1,0 +1,1 @@
+"""Where calls go that have several ways: what is known of these; the decisions are in `proxy/policy/routing`."""

@@ -1,0 +1,1 @@
+"""The database of jobs, beside the ledger."""

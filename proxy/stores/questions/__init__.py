@@ -1,0 +1,1 @@
+"""What is asked of the ledger. Law of this package: it reads, within the transaction of whoever asks."""

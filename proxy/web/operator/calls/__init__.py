@@ -1,0 +1,1 @@
+"""Past calls, one and many."""

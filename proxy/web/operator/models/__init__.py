@@ -1,0 +1,1 @@
+"""Models, as operators see and switch them."""

@@ -1,0 +1,1 @@
+"""What was spent, what will be, and what would have been."""
