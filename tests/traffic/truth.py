@@ -17,7 +17,7 @@ TICKS = Decimal(10) ** 10
 WEB_SEARCH_USD = Decimal("0.01")  # Anthropic's, and OpenAI's for `web_search`: $10 per 1,000
 FILE_SEARCH_USD = Decimal("0.0025")  # OpenAI's: $2.50 per 1,000
 SEARCH_PREVIEW_USD = Decimal("0.025")  # OpenAI's search models, which search for every answer: $25 per 1,000
-CONTAINER_USD = Decimal("0.03")  # OpenAI's, for each container that code ran in
+CONTAINER_USD = Decimal("0.03")  # OpenAI's, for each container that code or a shell ran in
 # the names genai-prices has for the hosts
 SELLERS = {
     "openai": "openai",
@@ -252,7 +252,8 @@ def _fees(events: tuple[dict[str, Any], ...], usage: dict[str, Any], exchange: E
     kinds = [item.get("type") for item in items]
     searches = [item for item in items if item.get("type") == "web_search_call"]
     billed = sum((item.get("action") or {}).get("type", "search") == "search" for item in searches)
-    containers = {item.get("container_id") for item in items if item.get("type") == "code_interpreter_call"}
+    places = [item.get("environment") if item.get("type") == "shell_call" else item for item in items]
+    containers = {place["container_id"] for place in places if place and place.get("container_id")}
     fees = WEB_SEARCH_USD * billed + FILE_SEARCH_USD * kinds.count("file_search_call")
     if "-search-preview" in (exchange.model or ""):
         fees += SEARCH_PREVIEW_USD

@@ -28,9 +28,8 @@ from proxy.wire.outgoing import Pieces
 from proxy.wire.reply_head import KnownHeads
 
 IDLE_SECONDS = 15.0
-IDLE_SHARE = (
-    16  # of the descriptors of this process one in so many; beyond that what is idle makes room for what is not
-)
+# One in so many of this process's descriptors may be held by what is idle; beyond that it makes room.
+IDLE_SHARE = 16
 ADDRESSES_SECONDS = 30.0
 # A second address is tried beside the first after so long (RFC 8305).
 SECOND_ADDRESS_SECONDS = 0.25
