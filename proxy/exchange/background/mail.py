@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import smtplib
 import ssl
-import threading
-from concurrent.futures import Future
 from email.message import EmailMessage
 from email.utils import formatdate
+from functools import partial
 
+from proxy.exchange.io.off_loop import in_a_thread
 from proxy.policy.alerting.notices import Words
 from proxy.policy.operators import Mailbox, Smtp
 
@@ -26,27 +26,10 @@ async def mailed(to: Mailbox, message_id: str, words: Words) -> int:
 
     In a thread of its own: a server that does not answer holds up neither the daemon's other threads nor its end.
     """
-    sent = Future[int]()
-    sent.set_running_or_notify_cancel()  # who waits for it may leave, which ends nothing
-
-    def send() -> None:
-        refused: MailRefused | None = MailRefused("it could not be made")
-        try:
-            _send(to, message_id, words)
-            refused = None
-        except MailRefused as error:
-            refused = error
-        finally:
-            if refused is None:
-                sent.set_result(_ACCEPTED)
-            else:
-                sent.set_exception(refused)
-
-    threading.Thread(target=send, name="mail", daemon=True).start()
-    return await asyncio.wrap_future(sent)
+    return await asyncio.wrap_future(in_a_thread("mail", partial(_send, to, message_id, words), MailRefused))
 
 
-def _send(to: Mailbox, message_id: str, words: Words) -> None:
+def _send(to: Mailbox, message_id: str, words: Words) -> int:
     smtp = to.smtp
     mail = EmailMessage()
     title = _printable(words.title).replace("\n", " ")
@@ -59,6 +42,7 @@ def _send(to: Mailbox, message_id: str, words: Words) -> None:
             if smtp.user is not None and smtp.password is not None:
                 server.login(smtp.user, smtp.password.reveal())
             server.send_message(mail)
+            return _ACCEPTED
     except (OSError, smtplib.SMTPException, ValueError) as error:
         raise MailRefused(_reason(error)) from None
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
+
+from proxy.exchange.io.off_loop import in_a_thread
 
 MOST_AT_ONCE = 64
 
@@ -40,22 +42,12 @@ class Names:
         if asked is None:
             if len(self._under_way) >= MOST_AT_ONCE:
                 raise socket.gaierror(socket.EAI_AGAIN, "too many names are looked up")
-            asked = self._under_way[host, port] = Future()
-            asked.set_running_or_notify_cancel()  # who waits for it may leave, which ends nothing
-            threading.Thread(target=self._look_up, args=(host, port, asked), name="resolve", daemon=True).start()
+            asked = self._under_way[host, port] = in_a_thread("resolve", partial(self._look_up, host, port), OSError)
+            asked.add_done_callback(lambda _: self._under_way.pop((host, port)))
         return await asyncio.wrap_future(asked)
 
-    def _look_up(self, host: str, port: int, asked: Future[Found]) -> None:
-        failed: OSError | None = None
-        found: Found = []
+    def _look_up(self, host: str, port: int) -> Found:
         try:
-            found = self._ask(host, port)
-        except OSError as error:
-            failed = error
+            return self._ask(host, port)
         except UnicodeError:
-            failed = socket.gaierror(socket.EAI_NONAME, "it is no name")
-        del self._under_way[host, port]
-        if failed is None:
-            asked.set_result(found)
-        else:
-            asked.set_exception(failed)
+            raise socket.gaierror(socket.EAI_NONAME, "it is no name") from None

@@ -1,10 +1,12 @@
-"""Large texts are read beside the event loop, one after the other, so that no call waits for another's body."""
+"""Work beside the event loop: large texts are read one after the other, so that no call waits for another's body; what waits for
+others on the network has a thread of its own."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 # What is smaller is read in a few milliseconds, whatever it holds.
@@ -32,3 +34,23 @@ class OffLoop:
     def close(self) -> None:
         """Let go of the thread."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def in_a_thread(name: str, work: Callable[[], T], fails: type[Exception]) -> Future[T]:
+    """What some work comes to, in a thread of its own that holds up neither the daemon's others nor its end. It may raise `fails`, as
+    which anything else is told as well."""
+    told: Future[T] = Future()
+    told.set_running_or_notify_cancel()  # who waits for it may leave, which ends nothing
+
+    def run() -> None:
+        failed: Exception = fails("it could not be made")
+        try:
+            told.set_result(work())
+        except fails as error:
+            failed = error
+        finally:
+            if not told.done():
+                told.set_exception(failed)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return told
