@@ -11,7 +11,7 @@ import contextlib
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Any
@@ -22,16 +22,17 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from proxy.exchange.background.bookkeeping import Bookkeeping
-from proxy.exchange.background.webhooks import Outbox, Tried, Undelivered, Webhooks
+from proxy.exchange.background.webhooks import Over, Tried, Undelivered, Webhooks
 from proxy.observe.metrics import Metrics
 from proxy.policy.money.alerts import newly_passed, percent_text, threshold_pusd
 from proxy.policy.money.amounts import usd_text
 from proxy.policy.money.budgets import Budget, key_of, tenant_of
 from proxy.policy.money.periods import period_end, period_start
 from proxy.policy.operators import Told
-from proxy.policy.webhooks import meaning
+from proxy.policy.webhooks import DAY_SECONDS, meaning
 from proxy.stores import outbox
 from proxy.stores.journal.records import Charge
+from proxy.stores.ledger.writer import Writer
 from proxy.stores.outbox import Message
 from proxy.web.operator.admin_api import instant
 from proxy.web.operator.alerting import Sent
@@ -52,6 +53,28 @@ class Passed(Struct, frozen=True):
     spent_pusd: int
     thresholds: tuple[int, ...]
     tenant: str = ""
+
+
+class Outbox:
+    """The box of alerts, in the ledger; `hooks` are those of the configuration."""
+
+    keep_seconds = 3 * DAY_SECONDS
+
+    def __init__(self, writer: Writer) -> None:
+        self.hooks: dict[str, Told] = {}
+        self._writer = writer
+
+    def hook(self, message: Message) -> Told | None:
+        """As it is configured."""
+        return self.hooks.get(message.hook)
+
+    async def waiting(self) -> list[Message]:
+        """All there are."""
+        return await asyncio.wrap_future(self._writer.do(outbox.waiting))
+
+    async def over(self, ended: Mapping[tuple[str, str], Over]) -> None:
+        """They are removed."""
+        await asyncio.wrap_future(self._writer.do(partial(outbox.remove, names=list(ended))))
 
 
 class Alerts:

@@ -1,7 +1,7 @@
 """Signed webhooks: each message is sent until its address takes it or wants no more, over restarts as well.
 
 Nobody waits for them. A box keeps a message from the transaction that makes it until it is over, so that one may arrive
-twice, under the same id, but never not at all because the daemon ended. Alerts have theirs in the ledger.
+twice, under the same id, but never not at all because the daemon ended. Alerts have theirs in the ledger (`proxy.alerts.budgets`).
 """
 
 from __future__ import annotations
@@ -25,10 +25,8 @@ from msgspec import Struct
 from proxy import __version__
 from proxy.policy.alerting.notices import as_form, in_words
 from proxy.policy.operators import Hook, Told
-from proxy.policy.webhooks import DAY_SECONDS, is_public, meaning, signed_headers, wait_seconds
-from proxy.stores import outbox
+from proxy.policy.webhooks import is_public, meaning, signed_headers, wait_seconds
 from proxy.stores.failures import StoreError
-from proxy.stores.ledger.writer import Writer
 from proxy.stores.outbox import Message
 
 if TYPE_CHECKING:
@@ -37,6 +35,7 @@ if TYPE_CHECKING:
 MOST_WAITING = 1000
 ANSWER_SECONDS = 15.0
 AT_ONCE = 2  # to one address
+LAST_SECONDS = 0.5  # for what is on its way when the daemon ends
 PRIVATE = "its address is private"
 _LOAD_AGAIN_SECONDS = 10.0
 
@@ -82,28 +81,6 @@ class Box(Protocol):
         """These are over."""
 
 
-class Outbox:
-    """The box of alerts, in the ledger; `hooks` are those of the configuration."""
-
-    keep_seconds = 3 * DAY_SECONDS
-
-    def __init__(self, writer: Writer) -> None:
-        self.hooks: dict[str, Told] = {}
-        self._writer = writer
-
-    def hook(self, message: Message) -> Told | None:
-        """As it is configured."""
-        return self.hooks.get(message.hook)
-
-    async def waiting(self) -> list[Message]:
-        """All there are."""
-        return await asyncio.wrap_future(self._writer.do(outbox.waiting))
-
-    async def over(self, ended: Mapping[tuple[str, str], Over]) -> None:
-        """They are removed."""
-        await asyncio.wrap_future(self._writer.do(partial(outbox.remove, names=list(ended))))
-
-
 class Webhooks:
     """Owned by the daemon, on its event loop. With `only_public`, nothing goes to private addresses."""
 
@@ -115,6 +92,7 @@ class Webhooks:
         self._sending: dict[tuple[str, str], tuple[Message, asyncio.Task[None]]] = {}
         self._over: dict[tuple[str, str], Over] = {}
         self._gone: set[str] = set()
+        self._on_way = set[tuple[str, str]]()
         self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(partial(asyncio.Semaphore, AT_ONCE))
         self._loading: asyncio.Task[None] | None = None
         self._session: ClientSession | None = None
@@ -158,9 +136,12 @@ class Webhooks:
             raise Undelivered(str(error)) from None
 
     async def close(self) -> None:
-        """Stop sending. What is not delivered waits in its box for the next start."""
+        """Stop sending. What is not delivered waits in its box for the next start; what an address has taken is not sent
+        again by it."""
         self._is_closed = True
         tasks = [*(task for _, task in self._sending.values()), *([self._loading] if self._loading else [])]
+        if on_way := [self._sending[name][1] for name in self._on_way]:
+            await asyncio.wait(on_way, timeout=LAST_SECONDS)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -180,12 +161,16 @@ class Webhooks:
         tries = 0
         while True:
             async with self._turns[message.hook]:
+                if self._is_closed:
+                    return
+                self._on_way.add(message.name)
                 outcome, reason = await self._try(message)
             tries += 1
             left = message.made_ms / 1000 + self._box.keep_seconds - time.time()
             wait = wait_seconds(tries, left, random.random()) if outcome == "failed" else None
             if wait is None:
                 break
+            self._on_way.discard(message.name)
             self._tell(Tried(message.id, self._host(message), "retried", reason, tries, round(wait, 1)))
             await asyncio.sleep(wait)
         await self._end(message, "given_up" if outcome == "failed" else outcome, reason, tries)
@@ -222,6 +207,7 @@ class Webhooks:
             for known in over:
                 self._over.pop(known, None)
         del self._sending[name]
+        self._on_way.discard(name)
         if not any(hook == message.hook for _, hook in self._sending):
             self._turns.pop(message.hook, None)
         self._tell(Tried(message.id, host, outcome, reason, tries))

@@ -167,15 +167,24 @@ class Link:
         if self._has_lost_log():
             self.close()  # what it had comes into the file with that
         if self._open is None:
-            driver = connect(self._path, "rw", self._busy_seconds)
             try:
-                self._look(driver)
-            except BaseException:
-                driver.close()
+                self._open = self._connect()
+            except (OSError, sqlite3.Error) as error:
+                if _identity(self._path) != found:  # it went while it was opened
+                    raise LedgerReplaced(str(self._path)) from error
                 raise
-            self._open, self._file, self._was_open = driver, found, True
+            self._file, self._was_open = found, True
             self._unsummed, self._asked = Unsummed(), set()
         return self._open
+
+    def _connect(self) -> sqlite3.Connection:
+        driver = connect(self._path, "rw", self._busy_seconds)
+        try:
+            self._look(driver)
+        except BaseException:
+            driver.close()
+            raise
+        return driver
 
     def _look(self, driver: sqlite3.Connection) -> None:
         if known.revision_of(driver, self._path) != known.REVISIONS[-1]:
