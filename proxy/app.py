@@ -260,8 +260,8 @@ class Daemon:
     def _open_jobs(self, api: Api, books: Bookkeeping, settings: Settings, told: Telemetry, orders: Orders) -> Jobs:
         jobs = Jobs(api, books, settings, Safe(self._sealer, books.writer), partial(tell_tried, told.metrics))
         self._stack.push_async_callback(jobs.open())
-        orders.by_name |= WebhookOrders(jobs.hooks, orders.bounds).by_name
-        orders.by_name |= JobOrders(jobs, orders.bounds).by_name
+        orders.by_name |= WebhookOrders(jobs.hooks, orders.bounds, jobs.key_name).by_name
+        orders.by_name |= JobOrders(jobs, orders.bounds, jobs.key_name).by_name
         return jobs
 
     def _sealer(self) -> Sealer:

@@ -9,6 +9,7 @@ from typing import Any
 from proxy.config.problems import number_of
 from proxy.doctor.check import Check, failed, passed, warned
 from proxy.doctor.seen import ConfigSeen, DaemonSeen, PortSeen, ScrapeSeen, UnitSeen, WebhooksSeen
+from proxy.policy.tenants import name_of_owner
 from proxy.stores.secrets.master_keys import VARIABLE
 
 # the bounds of the alerts in prometheus/rules.yml
@@ -92,7 +93,7 @@ def webhook_checks(seen: WebhooksSeen) -> list[Check]:
     if seen.trouble:
         return [warned("daemon", "webhooks", f"the jobs cannot be read ({seen.trouble})", "look at the daemon's log")]
     step = "when it takes messages again: tollkeeper webhooks replay MESSAGE (tollkeeper webhooks list)"
-    off = [f"{one.host} of {one.key} is switched off: {one.reason}" for one in seen.off]
+    off = [f"{one.host} of {name_of_owner(one.key)} is switched off: {one.reason}" for one in seen.off]
     return [warned("daemon", "webhooks", found, step) for found in off]
 
 

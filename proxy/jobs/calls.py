@@ -10,7 +10,6 @@ from multidict import CIMultiDict
 from proxy.errors import CallEnded
 from proxy.exchange.background.bookkeeping import Bookkeeping
 from proxy.jobs.result_connection import ResultConnection
-from proxy.policy.tenants import owner_of
 from proxy.stores.jobs.job_rows import Job
 from proxy.web.client.api import Api
 from proxy.web.client.heads import Head, read_head
@@ -41,8 +40,8 @@ class Calls:
 
     def begin(self, job: Job, body: bytes, request_id: str, connection: ResultConnection) -> bool:
         """Make a call; False where its key does not exist any more, or belongs to another tenant."""
-        caller = self._api.parts.keys.named(job.key.rpartition("/")[2])
-        if caller is None or owner_of(caller) != job.key:
+        caller = self._api.parts.keys.owning(job.key)
+        if caller is None:
             return False
         self._api.begin(connection, Sender(head_of_job(job, self._opened), caller), body, request_id)
         return True

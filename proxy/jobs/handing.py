@@ -28,7 +28,6 @@ from proxy.jobs.provider_messages import MessageBatches
 from proxy.jobs.shapes import Answered
 from proxy.jobs.underway import Handing, asked, rest
 from proxy.jobs.work import Work, as_often_as_it_takes
-from proxy.policy.tenants import owner_of
 from proxy.policy.values import Provider
 from proxy.stores.failures import JournalUnwritable, StoreError
 from proxy.stores.jobs.job_rows import Handed, Job, KeptFile, Task
@@ -61,8 +60,8 @@ class Hander:
 
     async def take(self, job: Job, file: KeptFile, tasks: list[Task]) -> bool:
         """Hand a batch on that was read and not begun. Raises `StoreError`."""
-        caller = self._api.parts.keys.named(job.key.rpartition("/")[2])
-        if caller is None or owner_of(caller) != job.key or job.handed is not None:
+        caller = self._api.parts.keys.owning(job.key)
+        if caller is None or job.handed is not None:
             return False
         offer = Offer(head_of_job(job, self._work.open))
         try:

@@ -108,6 +108,10 @@ class Jobs:
             self._begin()
         return True
 
+    def key_name(self, owner: str) -> str:
+        """What the owner of jobs is called now."""
+        return self._api.parts.keys.name_of(owner)
+
     async def newest(self, tenants: Tenants, after: str, most: int) -> list[Job]:
         """Those of these tenants, the newest first, behind the job `after` ("" for all). Raises `StoreError`."""
         work = self._work

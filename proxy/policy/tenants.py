@@ -24,6 +24,7 @@ SECRET_HEADERS = frozenset(("authorization", "x-api-key", "api-key", "cookie"))
 
 
 Tenants = Mapping[str, Tenant]
+_MARK = "#"
 
 
 def lineage(tenants: Tenants, name: str) -> Iterator[Tenant]:
@@ -45,8 +46,20 @@ def children(tenants: Tenants, name: str) -> list[str]:
 
 
 def owner_of(caller: Caller) -> str:
-    """Whose files, jobs and kept replies are: a key of that name made again for another tenant finds none of them."""
-    return f"{caller.tenant}/{caller.name}" if caller.tenant else caller.name
+    """Whose files, jobs and kept replies are: a key made again under its name finds none of them, nor does one that belongs to
+    another tenant now."""
+    owner = caller.owner or caller.name
+    return f"{caller.tenant}/{owner}" if caller.tenant else owner
+
+
+def new_owner(name: str, mark: str) -> str:
+    """As what the things of a new key are known: no name of a key has such a mark in it."""
+    return f"{name}{_MARK}{mark}"
+
+
+def name_of_owner(owner: str) -> str:
+    """What the key was called when it was made, of a tenant `tenant/key`."""
+    return owner.partition(_MARK)[0]
 
 
 def scopes_of(caller: Caller) -> tuple[str, ...]:

@@ -151,11 +151,10 @@ class RetryRules(Struct, frozen=True):
 
 
 class Caller(Struct, frozen=True):
-    """Who holds a client key. `models` are fnmatch patterns over aliases and `author/slug`;
-    empty means all. `key_sha256` is the SHA-256 of the secret (32 bytes); of a stored key there is only
-    `key_hmac`, its keyed hash. From `expires_ms` on (UTC epoch) the key is refused like an unknown one. `timing`: replies
-    say where their time went. `lossy` None: what the whole configuration says. `uid`: whoever calls over a Unix
-    socket as this user needs no key. `sharing`: what its entry says of calls that are alike."""
+    """Who holds a client key. `models` are fnmatch patterns over aliases and `author/slug`; empty means all. `key_sha256` is the
+    SHA-256 of the secret; of a stored key there is only `key_hmac`, its keyed hash. From `expires_ms` on (UTC epoch) the key is
+    refused like an unknown one. `timing`: replies say where their time went. `lossy` None: what the whole configuration says. `uid`:
+    this user needs no key on a Unix socket. `sharing`: of calls that are alike. `owner`: of files, jobs, kept replies; "": `name`."""
 
     name: str
     models: tuple[str, ...] = ()
@@ -173,6 +172,7 @@ class Caller(Struct, frozen=True):
     own: dict[str, Provider] = {}
     uid: int | None = None
     sharing: Sharing | None = None
+    owner: str = ""
 
 
 class Credential(Struct, frozen=True):

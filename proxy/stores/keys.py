@@ -22,7 +22,8 @@ class StoredKey(Struct, frozen=True):
     `tenant` is whose it is, "" nobody's; `lossy` what becomes of its calls where a translation loses something, "" what
     is said elsewhere; `coalesce` and `cache` what it says of calls that are
     alike, as JSON text, "" nothing; `uid` a user of this machine, who needs no secret on a Unix socket. A key with a new secret has a row for each; that of the old one is revoked from
-    some moment on, to come or past.
+    some moment on, to come or past. `owner` is whose its files, jobs and kept replies are: no other key's, and the same under
+    another name.
     """
 
     name: str
@@ -40,6 +41,7 @@ class StoredKey(Struct, frozen=True):
     coalesce: str = ""
     cache: str = ""
     uid: int | None = None
+    owner: str = ""
 
 
 def create_key(connection: Connection, key: StoredKey) -> None:

@@ -16,7 +16,7 @@ from proxy.config.terms import budgets_of, limits_of
 from proxy.config.use_cases import sharing_of
 from proxy.policy.money.budgets import Budget, Limit, key_scope
 from proxy.policy.sharing import Sharing
-from proxy.policy.tenants import Accounts
+from proxy.policy.tenants import Accounts, new_owner
 from proxy.policy.values import Caller, Lossy, Settings
 from proxy.stores.keys import StoredKey
 from proxy.stores.mark import is_marked
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 SECRET_PREFIX = "sk-tk-"
 _SECRET_BYTES = 32
+_MARK_BYTES = 8  # of owners
 
 
 class KeySet(Struct, frozen=True):
@@ -67,7 +68,7 @@ def key_set(settings: Settings, stored: Iterable[StoredKey]) -> KeySet:
     for key in own:
         scope = key_scope(key.name)
         about = key.name, key.models, b"", key.expires_ms, key.key_hmac, key.timing
-        caller = Caller(*about, tenant=key.tenant, lossy=_lossy(key), uid=key.uid)
+        caller = Caller(*about, tenant=key.tenant, lossy=_lossy(key), uid=key.uid, owner=key.owner)
         try:
             caller = replace(caller, sharing=_sharing_of(key))
             its_budgets, its_limits = budgets_of(key.budgets), limits_of(key.limits)
@@ -115,7 +116,8 @@ def new_secret(key: bytes) -> tuple[str, bytes]:
 def make_key(asked: NewKeySection, now_ms: int, key: bytes) -> tuple[StoredKey, str]:
     """A key to be stored, and its secret, which is nowhere else; `key` is that of the hashes."""
     secret, key_hmac = new_secret(key)
-    return StoredKey(**_kept(asked), key_hmac=key_hmac, created_ms=now_ms), secret
+    owner = new_owner(str(asked.name), secrets.token_hex(_MARK_BYTES))
+    return StoredKey(**_kept(asked), key_hmac=key_hmac, created_ms=now_ms, owner=owner), secret
 
 
 def changes_of(asked: KeyChangesSection) -> dict[str, Any]:

@@ -96,6 +96,17 @@ def test_plain_hashes_of_an_earlier_version_become_keyed_ones(path: Path, migrat
     assert revision_in(path) == [(REVISIONS[-1],)]
 
 
+def test_living_keys_of_an_earlier_version_go_on_with_what_is_kept_under_their_names(
+    path: Path, migrations: Path
+) -> None:
+    migrate_to("0028", path, migrations)
+    for number, revoked in enumerate(("1", "NULL")):
+        row = f"'bob', x'{number:02x}', '[]', '[]', '[]', 1, {revoked}"
+        run(path, f"INSERT INTO keys (name, key_hmac, models, limits, budgets, created_ms, revoked_ms) VALUES ({row})")
+    open_ledger(path)
+    assert run(path, "SELECT revoked_ms, owner FROM keys ORDER BY seq") == [(1, ""), (None, "bob")]
+
+
 def test_rows_of_an_earlier_version_stand_for_themselves(path: Path, migrations: Path) -> None:
     migrate_to("0002", path, migrations)
     columns = [str(name) for _, name, *_ in run(path, "PRAGMA table_info(attempts)")]

@@ -68,7 +68,7 @@ def test_a_user_of_this_machine_needs_no_key(
     else:
         assert USERS.caller(CIMultiDict(headers), lambda: uid) is expected
     assert USERS.caller_of(b"") is USERS.caller_of(b"Authorization: Bearer anything") is None
-    assert (USERS.named("user"), USERS.named("gone")) == (USER, None)
+    assert (USERS.owning("user"), USERS.owning("gone")) == (USER, None)
 
 
 REFUSED = [

@@ -179,6 +179,7 @@ keys = _numbered(
     _text("tenant", server_default=""),
     *(_text(name, server_default="") for name in ("lossy", "coalesce", "cache")),
     _number("uid", nullable=True),
+    _text("owner", server_default=""),
 )
 Index("ux_keys_live_name", keys.c.name, unique=True, sqlite_where=text("revoked_ms IS NULL"))
 

@@ -198,6 +198,7 @@ CREATE TABLE keys (
   coalesce TEXT DEFAULT '' NOT NULL,
   cache TEXT DEFAULT '' NOT NULL,
   uid INTEGER,
+  owner TEXT DEFAULT '' NOT NULL,
   CONSTRAINT pk_keys PRIMARY KEY (seq),
   CONSTRAINT uq_keys_key_hmac UNIQUE (key_hmac)
 )

@@ -9,8 +9,12 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+
+from msgspec.structs import replace
 
 from proxy.errors import InvalidApiKey
+from proxy.policy.tenants import name_of_owner, owner_of
 from proxy.policy.values import Caller
 from proxy.stores.secrets.hash_key import keyed, keyed_hash
 
@@ -73,13 +77,24 @@ class Keyring:
                 self._by_line[digest] = found
         return found if found is not None and self.admits(found) else None
 
-    def named(self, name: str) -> Caller | None:
-        """The caller of this name, for what is done in its stead; None where its key does not count any more."""
+    def owning(self, owner: str) -> Caller | None:
+        """Whose these things are, for what is done in its stead; None where its key does not count any more."""
         if self._is_open:
-            return OPEN if name == OPEN.name else None
-        callers = (*self._callers.values(), *self._by_uid.values())
-        found = next((caller for caller in callers if caller.name == name), None)
+            return OPEN if owner == OPEN.name else None
+        found = self._by_owner.get(owner)
         return found if found is not None and self.admits(found) else None
+
+    def name_of(self, owner: str) -> str:
+        """What whose things these are is called now, else was when its key was made; of a tenant `tenant/key`."""
+        found = self._by_owner.get(owner)
+        return name_of_owner(owner) if found is None else owner_of(replace(found, owner=""))
+
+    @cached_property
+    def _by_owner(self) -> dict[str, Caller]:
+        found: dict[str, Caller] = {}
+        for caller in (*self._callers.values(), *self._by_uid.values()):
+            found.setdefault(owner_of(caller), caller)
+        return found
 
     def admits(self, caller: Caller) -> bool:
         """Whether a caller's key still counts, which is noted as its use."""

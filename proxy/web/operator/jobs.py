@@ -63,10 +63,11 @@ class Working(Protocol):
 class JobOrders:
     """`by_name` are the orders."""
 
-    def __init__(self, working: Working, bounds: Callable[[], Bounds]) -> None:
-        """`bounds` are those of whoever gives the order."""
+    def __init__(self, working: Working, bounds: Callable[[], Bounds], key_name: Callable[[str], str]) -> None:
+        """`bounds` are those of whoever gives the order; `key_name` says what the owner of a job is called."""
         self._working = working
         self._bounds = bounds
+        self._key_name = key_name
         self.by_name: dict[str, Callable[[dict[str, Any]], Awaitable[Answer]]] = {
             "jobs": self._jobs,
             "cancel_job": self._cancel,
@@ -75,7 +76,7 @@ class JobOrders:
     async def _jobs(self, params: dict[str, Any]) -> Answer:
         ask = read_ask(params, JobsAsk, strict=False)
         found, now = await self._working.newest(self._bounds().tenants, ask.after, ask.limit + 1), time.time()
-        return JobsAnswer([job_answer(one, now) for one in found[: ask.limit]], len(found) > ask.limit)
+        return JobsAnswer([self._told(one, now) for one in found[: ask.limit]], len(found) > ask.limit)
 
     async def _cancel(self, params: dict[str, Any]) -> Answer:
         job_id = str(params.get("name"))
@@ -84,18 +85,21 @@ class JobOrders:
             raise Unknown(f"there is no job {job_id}; /jobs has them")
         if job.status not in ("cancelling", "cancelled"):
             raise Declined(f"the job {job_id} is over ({job.status}), and cannot be cancelled")
-        return job_answer(job, time.time())
+        return self._told(job, time.time())
+
+    def _told(self, job: Job, now: float) -> JobAnswer:
+        return job_answer(job, self._key_name(job.key), now)
 
 
-def job_answer(job: Job, now: float) -> JobAnswer:
-    """It at this moment (UTC epoch seconds)."""
+def job_answer(job: Job, key: str, now: float) -> JobAnswer:
+    """It at this moment (UTC epoch seconds); `key` is what its owner is called."""
     ended = next((job.times[name] for name in _ENDS if name in job.times), None)
     done, began = job.completed + job.failed, job.times.get("in_progress", now)
     is_known = bool(done) and job.total > 1 and job.status == "in_progress"
     expected = now + (now - began) * (job.total - done) / done if is_known else None
     return JobAnswer(
         id=job.id,
-        key=job.key,
+        key=key,
         kind="batch" if job.id.startswith(("batch_", "msgbatch_")) else "call",
         endpoint=job.endpoint,
         status=job.status,

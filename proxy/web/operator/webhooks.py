@@ -60,10 +60,11 @@ class Telling(Protocol):
 class WebhookOrders:
     """`by_name` are the orders."""
 
-    def __init__(self, telling: Telling, bounds: Callable[[], Bounds]) -> None:
-        """`bounds` are those of whoever gives the order."""
+    def __init__(self, telling: Telling, bounds: Callable[[], Bounds], key_name: Callable[[str], str]) -> None:
+        """`bounds` are those of whoever gives the order; `key_name` says what the owner of a job is called."""
         self._telling = telling
         self._bounds = bounds
+        self._key_name = key_name
         self.by_name: dict[str, Callable[[dict[str, Any]], Awaitable[Answer]]] = {
             "webhooks": self._webhooks,
             "replay_webhook": self._replay,
@@ -71,7 +72,8 @@ class WebhookOrders:
 
     async def _webhooks(self, params: dict[str, Any]) -> Answer:
         ask = read_ask(params, WebhooksAsk, strict=False)
-        return WebhooksAnswer([_row(one) for one in await self._telling.newest(ask.limit, self._bounds().tenants)])
+        found = await self._telling.newest(ask.limit, self._bounds().tenants)
+        return WebhooksAnswer([_row(one, self._key_name(one.key)) for one in found])
 
     async def _replay(self, params: dict[str, Any]) -> Answer:
         message_id = str(params.get("name"))
@@ -80,6 +82,6 @@ class WebhookOrders:
         return ReplayAnswer(message_id)
 
 
-def _row(one: Delivery) -> WebhookAnswer:
-    about = one.id, one.job, one.key, one.host, one.state, one.reason, one.tries
+def _row(one: Delivery, key: str) -> WebhookAnswer:
+    about = one.id, one.job, key, one.host, one.state, one.reason, one.tries
     return WebhookAnswer(*about, instant(one.made_ms), None if one.ended_ms is None else instant(one.ended_ms))
