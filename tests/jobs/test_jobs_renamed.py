@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from harness.commands import typed
 from harness.daemon import Daemon
 from harness.http import Headers, Reply
@@ -46,6 +47,14 @@ def command(daemon: Daemon, *words: str) -> str:
     done = typed(daemon.folder, *words, "--config", str(daemon.folder / "config.yaml"))
     assert done.returncode == 0, done.stderr
     return str(done.stdout)
+
+
+def rewrite(daemon: Daemon, **keys: str) -> None:
+    """Have these keys, by their secrets, in the file, and have it read."""
+    file = daemon.folder / "config.yaml"
+    entries = {name: {"key": secret} for name, secret in keys.items()}
+    file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), "keys": entries}))
+    command(daemon, "reload", "--yes")
 
 
 def asked(daemon: Daemon, key: str, method: str, path: str, body: Any = None, more: Headers = ()) -> Reply:
@@ -150,3 +159,43 @@ def test_a_key_renamed_while_no_daemon_runs_keeps_what_it_owns(mock: Mock, tmp_p
     with Daemon(config(mock), tmp_path) as second:
         assert_has(second, key, paths)
         assert_has_not(second, anew, paths)
+
+
+ALICE, ANEW, OTHER = "sk-alice-renamed-test", "sk-alice-anew-renamed-test", "sk-other-renamed-test"
+
+
+def test_a_key_that_is_renamed_in_the_configuration_keeps_what_it_owns(mock: Mock, tmp_path: Path) -> None:
+    """It is told by its secret; with a new secret as well, nothing tells it."""
+    with Daemon({**config(mock), "keys": {"alice": {"key": ALICE}}}, tmp_path) as first:
+        paths = made(first, ALICE)
+        rewrite(first, bob=ALICE, alice=ANEW)
+        assert_has(first, ALICE, paths)
+        assert_has_not(first, ANEW, paths)
+        assert {job["key"] for job in first.asked("/jobs")["jobs"]} == {"bob"}
+    renamed_again = {"eve": {"key": ALICE}, "bob": {"key": ANEW}}
+    with Daemon({**config(mock), "keys": renamed_again}, tmp_path) as second:
+        assert_has(second, ALICE, paths)
+        assert [asked(second, ANEW, "GET", path).status for path in paths] == [404] * len(paths)
+        rewrite(second, eve=OTHER, bob=ANEW)
+        assert_has(second, OTHER, paths)
+
+
+def test_a_key_of_the_configuration_that_was_gone_is_known_by_its_secret_alone(mock: Mock, tmp_path: Path) -> None:
+    with Daemon({**config(mock), "keys": {"alice": {"key": ALICE}}}, tmp_path) as daemon:
+        paths = made(daemon, ALICE)
+        rewrite(daemon, other=OTHER)
+        rewrite(daemon, alice=ANEW, other=OTHER)
+        assert_has_not(daemon, ANEW, paths)
+        rewrite(daemon, alice=ALICE)
+        assert_has(daemon, ALICE, paths)
+
+
+def test_a_key_that_moves_from_the_store_to_the_configuration_keeps_what_it_owns(mock: Mock, tmp_path: Path) -> None:
+    with Daemon(config(mock), tmp_path) as daemon:
+        key = command(daemon, "keys", "create", "alice").strip()
+        paths = made(daemon, key)
+        command(daemon, "keys", "revoke", "alice")
+        rewrite(daemon, alice=ANEW)
+        assert_has_not(daemon, ANEW, paths)
+        rewrite(daemon, ann=key)
+        assert_has(daemon, key, paths)

@@ -24,6 +24,7 @@ from proxy.policy.money.prices import FREE_OF_CHARGE
 from proxy.policy.money.settlement import Prices, Settlement
 from proxy.policy.tenants import Accounts, scopes_of
 from proxy.policy.values import Provider, Settings
+from proxy.stores.configured import ConfiguredKey, keep_configured, with_owners
 from proxy.stores.failures import JournalUnwritable, KeysLost, LedgerDamaged, LedgerUnavailable
 from proxy.stores.journal.journal import Journal, JournalRules
 from proxy.stores.journal.records import Adjusted, Charge
@@ -60,7 +61,7 @@ class Bookkeeping:
         self._gone: dict[str, tuple[Budget, float]] = {}
         self._lock = StateLock(state_dir)
         self.hash_key = hash_key(state_dir)
-        self.keys = key_set(settings, ())
+        self.keys, self._configured = key_set(settings, ()), list[ConfiguredKey]()
         spent, position = self._ledger(state_dir / "ledger.db", settings)
         self._close_door(settings)
         replayed = replay(state_dir / "journal", position)
@@ -79,12 +80,15 @@ class Bookkeeping:
             hold = orphan.hold
             self.books.restore(hold.id, hold.key, hold.amount_pusd, hold.charges)
         self.writer.start(position)
+        if self._configured:
+            self.writer.do(lambda driver: keep_configured(driver, self._configured))
 
     def _ledger(self, path: Path, settings: Settings) -> tuple[dict[Charge, int], Position]:
         """What the ledger knows; one that cannot be read now stops nobody, the journal counts from its own start."""
         try:
             open_ledger(path)
-            self.keys = key_set(settings, self.files.stored_keys())
+            stored, known = self.files.stored_keys(), self.files.configured_keys()
+            self.keys, self._configured = with_owners(key_set(settings, stored), stored, known, self.hash_key)
             return self.files.booked(budget.id for budget in self.keys.budgets)
         except (LedgerDamaged, LedgerUnavailable) as error:
             self.ledger_problem = str(error)

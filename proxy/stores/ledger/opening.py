@@ -17,7 +17,7 @@ MOST_CHECKED_BYTES = 2 * 2**20  # as a whole, at start: more would be felt
 MOST_CHECKED_LATER_BYTES = 64 * 2**20  # before the first row is written
 _OPERATIONS = 100_000  # of SQLite's machine, between two looks at the clock
 _NEW = "BEGIN IMMEDIATE; {tables} INSERT INTO alembic_version VALUES ('{revision}'); INSERT INTO rollup_state VALUES (1, 0, 0, 0, 0, 0, 0, 0, 0); COMMIT;"
-_ASKED_AT_START = ("alembic_version", "journal_position", "budget_spent", "keys")
+_ASKED_AT_START = ("alembic_version", "journal_position", "budget_spent", "keys", "configured_keys")
 
 
 def open_ledger(path: Path) -> None:

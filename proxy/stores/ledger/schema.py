@@ -183,6 +183,14 @@ keys = _numbered(
 )
 Index("ux_keys_live_name", keys.c.name, unique=True, sqlite_where=text("revoked_ms IS NULL"))
 
+# By what it is told that a key of the configuration was given another name.
+configured_keys = _kept(
+    "configured_keys",
+    *(_text(name, primary_key=name == "owner") for name in ("owner", "name")),
+    Column("sign", LargeBinary(), nullable=False),
+    _number("is_gone"),
+)
+
 outbox = _numbered(
     "outbox",
     *(_text(name) for name in ("id", "hook", "body")),

@@ -136,6 +136,15 @@ CREATE TABLE catalogue_changes (
   CONSTRAINT pk_catalogue_changes PRIMARY KEY (seq)
 )
  STRICT;
+CREATE TABLE configured_keys (
+  owner TEXT NOT NULL,
+  name TEXT NOT NULL,
+  sign BLOB NOT NULL,
+  is_gone INTEGER NOT NULL,
+  CONSTRAINT pk_configured_keys PRIMARY KEY (owner)
+)
+ WITHOUT ROWID,
+ STRICT;
 CREATE TABLE data_keys (
   id TEXT NOT NULL,
   tenant TEXT NOT NULL,

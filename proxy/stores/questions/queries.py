@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from msgspec.structs import replace
 
 from proxy.stores.audit import AuditQuestion, AuditRow, Head, Verdict, nothing_left, rows_of, verified
+from proxy.stores.configured import ConfiguredKey, configured_keys
 from proxy.stores.database import reading
 from proxy.stores.failures import LedgerTooOld
 from proxy.stores.feedback import Feedback, feedback_of
@@ -178,6 +179,10 @@ class Files:
     def stored_keys(self) -> list[StoredKey]:
         """Every key that was ever made here."""
         return self._ask_ledger(stored_keys, list[StoredKey]())[0]
+
+    def configured_keys(self) -> list[ConfiguredKey]:
+        """Every key that ever stood in the configuration."""
+        return self._ask_ledger(configured_keys, list[ConfiguredKey]())[0]
 
     def setting_history(self) -> list[StoredSetting]:
         """Every change of a stored setting, the newest first."""

@@ -17,6 +17,7 @@ from proxy.exchange.background.bookkeeping import Bookkeeping
 from proxy.exchange.background.renamed_keys import unopened
 from proxy.policy.values import Settings
 from proxy.stores.audit import append
+from proxy.stores.configured import configured_keys, keep_configured, with_owners
 from proxy.stores.database import raw
 from proxy.stores.journal.records import Charge
 from proxy.stores.keys import (
@@ -243,9 +244,12 @@ class LiveState:
 
         def job(connection: Connection) -> tuple[Any, KeySet, dict[Charge, int]]:
             result = work(connection)
-            keys = key_set(wanted, list_keys(connection))
+            driver, stored = raw(connection), list_keys(connection)
+            known_before = configured_keys(driver)
+            keys, configured = with_owners(key_set(wanted, stored), stored, known_before, self._books.hash_key)
+            keep_configured(driver, configured)
             fresh = [budget.id for budget in keys.budgets if budget.id not in self._known]
-            return result, keys, known.spent(raw(connection), fresh)
+            return result, keys, known.spent(driver, fresh)
 
         result, keys, spent = await self.run(job)
         if settings is not None:
