@@ -23,6 +23,8 @@ from proxy.web.body import read_chunks, size_text
 
 _FORM_BYTES = 1024 * 1024  # what a form may have beside the file
 _LONGEST_FIELD = 1024
+_MOST_LINES = 8000  # of a thousand fields
+_LONGEST_LINE = 16 * 1024
 _PART = 256 * 1024
 
 
@@ -32,6 +34,19 @@ class Limits(Struct, frozen=True):
     most_file: int
     most_body: int
     keep_seconds: int
+
+
+class _Content(StreamReader):
+    """What comes, of which heads and boundaries are read line by line."""
+
+    lines = 0
+
+    async def readline(self, *, max_line_length: int | None = None) -> bytes:
+        """The next of them. Raises `RequestTooLarge` for one too many, HttpProcessingError where it is too long."""
+        self.lines += 1
+        if self.lines > _MOST_LINES:
+            raise RequestTooLarge(f"The heads and boundaries of the form have more than {_MOST_LINES} lines.")
+        return await super().readline(max_line_length=max_line_length or _LONGEST_LINE)
 
 
 class _Form:
@@ -125,7 +140,7 @@ async def _fed(form: _Form, content_type: str, request: BaseRequest | bytes, lim
     protocol = BaseProtocol(loop)
     protocol.connection_made(asyncio.Transport())  # without one, the library takes it for closed
     most = max(limits.most_file + _FORM_BYTES, limits.most_body)
-    content = StreamReader(protocol, most, loop=loop)  # which never pauses it
+    content = _Content(protocol, most, loop=loop)  # which never pauses it
     reading = asyncio.create_task(form.read(content_type, content))
     raw: list[bytes] | None = []
     size = 0

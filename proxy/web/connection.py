@@ -7,6 +7,7 @@ default it neither limits how long a head may take nor tells a handler that its 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,7 +21,7 @@ from proxy.exchange.client import Client
 from proxy.exchange.io.stepper import Stepper
 from proxy.web.closing import holds_part_of_a_head, say_goodbye
 from proxy.web.errors import error_bytes, head_refused
-from proxy.web.faults import BadRequest, fault_of
+from proxy.web.faults import LONGEST_TARGET, BadRequest, fault_of
 from proxy.web.lane import Lane
 
 if TYPE_CHECKING:
@@ -30,8 +31,10 @@ HEAD_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 75.0
 HIGH_WATER_BYTES = 256 * 1024  # that wait for a client
 _LONGEST_BEGINNING = 16 * 1024
+_MOST_UNNAMED = 2**20  # heads that stand in line behind a call
 MOST_UNSENT_BYTES = 64 * 1024  # that wait for the end of the loop's turn
 
+_ANOTHER = re.compile(rb" *(?:RTSP|ICE)/")
 _TOO_MANY = Overloaded("Too many connections are open here; try again in a moment.", retry_after=1)
 
 
@@ -40,8 +43,8 @@ class Connection(RequestHandler):
     answer."""
 
     __slots__ = (
-        "_ahead", "_begun", "_head_timer", "_idle_since", "_in_call", "_lane", "_named", "_outbox", "_unsent", "client", "data_received", "is_last",
-        "speaks_http_1", "stepper"
+        "_ahead", "_begun", "_head_timer", "_idle_since", "_in_call", "_lane", "_outbox", "_unnamed", "_unsent", "client", "data_received",
+        "is_last", "speaks_http_1", "stepper"
     )  # fmt: skip
 
     def __init__(self, manager: Server, **options: Any) -> None:
@@ -51,7 +54,8 @@ class Connection(RequestHandler):
         self.stepper: Stepper | None = None
         self._head_timer: Any = None
         self._in_call = False
-        self._begun, self._named = b"", 0  # how the head that came last begins, and where its protocol is named
+        self._begun = b""  # how the head that came last begins
+        self._unnamed = bytearray()  # came since a protocol was named
         self._idle_since = self._loop.time()
         self.speaks_http_1 = True
         self.is_last = False
@@ -95,6 +99,7 @@ class Connection(RequestHandler):
         self._read_on()
         if not self._messages:
             self._begun = b""
+            del self._unnamed[:-LONGEST_TARGET]  # a head may have begun
         self._idle_since = self._loop.time()
         if self._lane is not None:
             self._lane.returned()
@@ -195,13 +200,21 @@ class Connection(RequestHandler):
         if self._task_handler is None and not (self._close or self._force_close):
             self._parser = self._patient_parser()
             self._task_handler = self._loop.create_task(self.start())
+        if self._reads_a_body() or len(self._unnamed) > _MOST_UNNAMED:
+            self._unnamed.clear()
+        self._unnamed += data
         super().data_received(data)
         self._read_on()
         if self._in_call or self._head_timer is not None:
             self._begun += data[: _LONGEST_BEGINNING - len(self._begun)]
         else:
-            self._begun, self._named = data[:_LONGEST_BEGINNING], 0
+            self._begun = data[:_LONGEST_BEGINNING]
             self._head_timer = self._loop.call_later(HEAD_SECONDS, self._too_slow)
+
+    def _reads_a_body(self) -> bool:
+        """Whether what comes next is of the body of the request under way, at least how it begins."""
+        request = self._current_request
+        return request is not None and not self._messages and not request.content.is_eof()
 
     def _patient_parser(self) -> HttpRequestParser:
         """One that stops behind each request: the library's own loses those it has read when a bad one follows in the same bytes."""
@@ -258,11 +271,13 @@ class Connection(RequestHandler):
         """Whether a request for this target came as HTTP; the library's parser knows RTSP and ICE by name as well, and lets them pass
         as HTTP of the same version."""
         words = f" {target} ".encode("utf-8", "surrogateescape")
-        at = self._begun.find(words, self._named)
-        if at < 0:  # behind another request, in bytes that came later
+        at = self._unnamed.find(words)
+        if at < 0:  # what was read is no head, or came too long ago
             return True
-        self._named = at + len(words)
-        return not self._begun[self._named :].lstrip(b" ").startswith((b"RTSP/", b"ICE/"))
+        named = at + len(words)
+        is_another = _ANOTHER.match(self._unnamed, named) is not None
+        del self._unnamed[:named]
+        return not is_another
 
     def check_version(self) -> None:
         """Raise `BadRequest` when the head named a version of HTTP we do not speak; aiohttp lets some through."""

@@ -10,11 +10,13 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from proxy.errors import DuplicateKey, InvalidValue
+from proxy.errors import DuplicateKey, InvalidValue, RequestTooLarge
 
 _BOUNDARY = re.compile(r';\s*boundary\s*=\s*(?:"([^"]{1,200})"|([^\s;,"]{1,200}))', re.IGNORECASE)
 _PARAMETER = re.compile(rb';\s*([^\s=;"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))')
 _LONGEST_FIELD = 1024
+_LONGEST_HEAD = 16 * 1024
+_MOST_PARTS = 1000  # as many as the frameworks behind such APIs take
 
 
 class FormField(Struct, frozen=True):
@@ -35,7 +37,8 @@ class Part(Struct, frozen=True):
 
 
 def read_form(body: bytes, content_type: str, names: frozenset[str]) -> dict[str, FormField]:
-    """Find the named fields. Raises `InvalidValue` without a boundary, `DuplicateKey` on a repeated field."""
+    """Find the named fields. Raises `InvalidValue` without a boundary, `DuplicateKey` on a repeated field,
+    `RequestTooLarge` where there are too many."""
     fields: dict[str, FormField] = {}
     for part in _ranges(body, content_type):
         _read_part(body, part, names, fields)
@@ -43,7 +46,7 @@ def read_form(body: bytes, content_type: str, names: frozenset[str]) -> dict[str
 
 
 def read_parts(body: bytes, content_type: str) -> list[Part]:
-    """Find every field. Raises `InvalidValue` without a boundary."""
+    """Find every field. Raises `InvalidValue` without a boundary, `RequestTooLarge` where there are too many."""
     return [part for at in _ranges(body, content_type) if (part := _part(body, *at)) is not None]
 
 
@@ -53,20 +56,41 @@ def _ranges(body: bytes, content_type: str) -> Iterator[tuple[int, int]]:
     if match is None:
         raise InvalidValue("The Content-Type of a multipart body must name its boundary.")
     delimiter = b"--" + (match[1] or match[2]).encode("utf-8", "surrogateescape")
-    at = 0 if body.startswith(delimiter + b"\r\n") else _next(body, delimiter, 0)
-    while at >= 0:
+    part = -1
+    for at in _delimiters(body, delimiter):
+        if part >= 0:
+            yield part, at - 2
         part = at + len(delimiter)
         if body[part : part + 2] == b"--":
-            break
-        following = _next(body, delimiter, part)
-        if following < 0:
-            raise InvalidValue("The multipart body ends without its closing boundary.")
-        yield part, following - 2
-        at = following
+            return
+    if part >= 0:
+        raise InvalidValue("The multipart body ends without its closing boundary.")
+
+
+def _delimiters(body: bytes, delimiter: bytes) -> Iterator[int]:
+    """Where each stands that has a line to itself; lines that only begin so count as well, being as much work."""
+    line, size = b"\r\n" + delimiter, len(delimiter)
+    found = -2 if body.startswith(delimiter + b"\r\n") else body.find(line)
+    for _ in range(_MOST_PARTS + 1):
+        if found == -1:
+            return
+        at = found + 2
+        if body[at + size : at + size + 2] in (b"\r\n", b"--"):
+            yield at
+        found = body.find(line, at + size)
+    raise RequestTooLarge(f"The form has more than {_MOST_PARTS} fields.")
+
+
+def _head_end(body: bytes, start: int, end: int) -> int:
+    """Where the head of a part ends, -1 where it has none."""
+    head_end = body.find(b"\r\n\r\n", start, end)
+    if head_end - start > _LONGEST_HEAD:
+        raise RequestTooLarge(f"The head of a form field has more than {_LONGEST_HEAD} bytes.")
+    return head_end
 
 
 def _part(body: bytes, start: int, end: int) -> Part | None:
-    head_end = body.find(b"\r\n\r\n", start, end)
+    head_end = _head_end(body, start, end)
     if head_end < 0:
         return None
     name, media_type, is_file = "", "", False
@@ -80,17 +104,9 @@ def _part(body: bytes, start: int, end: int) -> Part | None:
     return Part(name, media_type if is_file else "", head_end + 4, end)
 
 
-def _next(body: bytes, delimiter: bytes, at: int) -> int:
-    """The offset of the next delimiter that has a line to itself, or -1."""
-    found = body.find(b"\r\n" + delimiter, at)
-    while found >= 0 and body[found + 2 + len(delimiter) : found + 4 + len(delimiter)] not in (b"\r\n", b"--"):
-        found = body.find(b"\r\n" + delimiter, found + 2)
-    return found + 2 if found >= 0 else -1
-
-
 def _read_part(body: bytes, part: tuple[int, int], names: frozenset[str], fields: dict[str, FormField]) -> None:
     start, end = part
-    head_end = body.find(b"\r\n\r\n", start, end)
+    head_end = _head_end(body, start, end)
     if head_end < 0:
         return
     for line in body[start:head_end].split(b"\r\n"):

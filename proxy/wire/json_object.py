@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _BOM = b"\xef\xbb\xbf"
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _SPACE = b" \t\n\r"
+_BEHIND_SPACE = re.compile(rb"[^ \t\n\r]")
 _LONGEST_USUAL_KEY = 64
 _KNOWN = frozenset(
     "model messages input prompt stream stream_options max_tokens max_completion_tokens max_output_tokens "
@@ -265,9 +266,8 @@ def _key(body: bytes, at: int) -> tuple[str, int]:
 
 
 def _skip_space(body: bytes, at: int) -> int:
-    while body[at] in _SPACE:
-        at += 1
-    return at
+    behind = _BEHIND_SPACE.search(body, at) if body[at] in _SPACE else None
+    return behind.start() if behind else at
 
 
 def _twice(key: str) -> DuplicateKey:

@@ -33,19 +33,18 @@ def is_parsed_quickly(text: bytes) -> bool:
     """Whether it is small, or has few parts; what stands inside strings is counted only where all of it is too much."""
     if len(text) <= SMALL:
         return True
-    parts, commas = _counts([text])
+    parts, commas = _counts(text)
     if parts > _MOST_PARTS or commas > _MOST_COMMAS:
         parts, commas = _counts_outside_strings(text)
     return parts <= _MOST_PARTS and commas <= _MOST_COMMAS
 
 
-def _counts(pieces: list[bytes]) -> tuple[int, int]:
+def _counts(text: bytes) -> tuple[int, int]:
     parts = commas = 0
-    for piece in pieces:
-        for start in range(0, len(piece), _PIECE):
-            end = start + _PIECE
-            parts += sum([_count(piece, sign, start, end) for sign in (b"[", b"{", b":")])
-            commas += _count(piece, b",", start, end)
+    for start in range(0, len(text), _PIECE):
+        end = start + _PIECE
+        parts += sum([_count(text, sign, start, end) for sign in (b"[", b"{", b":")])
+        commas += _count(text, b",", start, end)
     return parts, commas
 
 
@@ -64,7 +63,7 @@ def _counts_outside_strings(text: bytes) -> tuple[int, int]:
         if plain.endswith(b"\\"):  # an escape cut in two belongs to the next piece
             end -= 1
         segments = plain.split(b'"')
-        more_parts, more_commas = _counts(segments[in_string::2])
+        more_parts, more_commas = _counts(b"".join(segments[in_string::2]))
         parts, commas, at = parts + more_parts, commas + more_commas, end
         in_string ^= len(segments) % 2 == 0
     return parts, commas

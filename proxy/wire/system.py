@@ -6,6 +6,7 @@ Pure splicing: every other byte of the body stays as it came.
 from __future__ import annotations
 
 import json
+import re
 from typing import Literal
 
 import msgspec
@@ -30,7 +31,7 @@ PLACES: dict[str, tuple[str | None, str]] = {
 _ROLES = ("system", "developer")
 _BETWEEN = b"\\n\\n"  # two texts, in JSON
 _elements = msgspec.json.Decoder(list[Raw])
-_SPACE = b" \t\r\n"
+_SEPARATION = re.compile(rb"[ \t\r\n,]*")
 
 
 def json_text(text: str) -> bytes:
@@ -73,8 +74,8 @@ def elements(document: JsonObject, name: str) -> list[tuple[int, int]]:
     text = bytes(member.value)
     found, spans, at = _decoded(name, text), [], 1
     for raw in found:
-        while text[at] in _SPACE or text[at] == 0x2C:
-            at += 1
+        behind = _SEPARATION.match(text, at)
+        at = behind.end() if behind else at
         end = at + len(memoryview(raw))
         spans.append((member.start + at, member.start + end))
         at = end

@@ -235,3 +235,23 @@ def test_a_request_in_another_protocol_behind_a_good_one_is_refused(
             connection.send(sent[at : at + size])
         assert [connection.read_reply().status for _ in range(2)] == [200, 400]
         assert connection.read_to_end() == b""
+
+
+@pytest.mark.parametrize("size", [2**20, 4000])
+@pytest.mark.parametrize("before", ["body", "chunks", "requests"])
+def test_a_request_in_another_protocol_behind_many_bytes_is_refused(
+    daemon: Daemon, upstream: Upstream, before: str, size: int
+) -> None:
+    big = BODY[:-1] + b" " * 300_000 + b"}"
+    first, calls = {
+        "body": (START + b"X-Odd: 1\r\nContent-Length: %d\r\n\r\n" % len(big) + big, 1),
+        "chunks": (START + CHUNKED + b"\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(big), big), 1),
+        "requests": (GOOD_GET.replace(b"\r\n\r\n", b"\r\nX-Pad: " + b"x" * 3000 + b"\r\n\r\n") * 12, 12),
+    }[before]
+    upstream.expect(json_reply(chat_reply()))
+    sent = first + GOOD_GET.replace(b"HTTP/1.1", b"RTSP/1.0")
+    with daemon.connect() as connection:
+        for at in range(0, len(sent), size):
+            connection.send(sent[at : at + size])
+        assert [connection.read_reply().status for _ in range(calls + 1)] == [200] * calls + [400]
+        assert connection.read_to_end() == b""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.errors import DuplicateKey, InvalidValue
+from proxy.errors import DuplicateKey, InvalidValue, RequestTooLarge
 from proxy.wire.form import read_form
 
 NAMES = frozenset({"model", "stream"})
@@ -105,3 +105,24 @@ def test_a_form_without_its_closing_boundary_is_refused(tail: bytes) -> None:
 def test_a_longer_boundary_inside_a_part_is_not_ours() -> None:
     body = b'--B\r\nContent-Disposition: form-data; name="model"\r\n\r\na\r\n--Bravo\r\nb\r\n--B--\r\n'
     assert read_form(body, TYPE, NAMES)["model"].text == "a\r\n--Bravo\r\nb"
+
+
+def test_a_form_of_too_many_fields_is_refused() -> None:
+    field = b'--B\r\nContent-Disposition: form-data; name="keyword"\r\n\r\nx\r\n'
+    model = b'--B\r\nContent-Disposition: form-data; name="model"\r\n\r\nm\r\n--B--'
+    assert read_form(999 * field + model, TYPE, NAMES)["model"].text == "m"
+    with pytest.raises(RequestTooLarge, match="1000 fields"):
+        read_form(1000 * field + model, TYPE, NAMES)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"--B\r\n\r\n" + 2000 * b"\r\n--Bravo" + b"\r\n--B--",
+        b"--B\r\n" + 8000 * b"a\r\n" + b"\r\nx\r\n--B--",
+    ],
+    ids=["lines that begin as boundaries do", "a head of many lines"],
+)
+def test_what_takes_as_long_to_read_as_many_fields_is_refused(body: bytes) -> None:
+    with pytest.raises(RequestTooLarge):
+        read_form(body, TYPE, NAMES)

@@ -196,6 +196,9 @@ class Api:
     def _refuse(self, error: ProxyError, client: Client, body: Body) -> None:
         """Say no: as a reply of its own, or inside one that has begun."""
         record = client.record
+        error.__traceback__ = error.__context__ = error.__cause__ = (
+            None  # whose frames hold the body, and the record of it
+        )
         record.error = error
         if client.has_begun:
             client.cut(error, record.shape)
