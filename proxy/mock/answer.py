@@ -24,6 +24,7 @@ _ID_PREFIXES = {
     "chat/completions": "chatcmpl-",
     "completions": "cmpl-",
     "responses": "resp_",
+    "responses/compact": "resp_",
     "moderations": "modr-",
 }
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
 
 from proxy.mock.bill import Row
-from proxy.mock.script import body_pause
-from proxy.mock.skins.responses import begun_body, response_body
+from proxy.mock.script import body_pause, timed
+from proxy.mock.skins.responses import begun_body, response_body, response_frames
 
 _MOST = 10_000
 
@@ -34,6 +36,13 @@ class Response(Struct):
         """The response object; `completed` is `incomplete` where a maximum cut it."""
         status = self.status(now)
         return response_body(self.row.turn) if status == "completed" else begun_body(self.row.turn, status)
+
+    def events(self, after: int) -> Iterator[tuple[float, bytes]]:
+        """The events of its stream behind this number, with the monotonic second of each; none once it was cancelled."""
+        for due, data in islice(timed(self.row.turn, response_frames(self.row.turn)), max(0, after + 1), None):
+            if self.end:
+                return
+            yield self.began + due, data
 
     def cancel(self, now: float) -> None:
         """Stop it; what has come to its end stays as it is. What was stopped is not billed."""

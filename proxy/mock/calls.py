@@ -140,7 +140,7 @@ def price_turn(state: State, asked: Asked, upload: media.Upload | None) -> Turn:
     if refusal(turn) is None and behaviour.name == "afford":
         behaviour = msgspec.structs.replace(without_fault(behaviour), tokens=None)
     price = price_of(asked.model)
-    if asked.endpoint in FRAMES:
+    if asked.endpoint in BODIES:
         answer = compose(asked, behaviour, price)
     else:
         answer = media.priced(asked, behaviour, price, len(upload.content) if upload else 0)

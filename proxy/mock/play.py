@@ -7,6 +7,7 @@ import gzip
 import os
 import socket
 import struct
+import time
 import zlib
 from collections.abc import Iterator
 
@@ -41,6 +42,20 @@ async def play_stream(
     row.ended = True
     if rest := squeeze.rest():
         await response.write(rest)
+    await response.write_eof()
+    return response
+
+
+async def play_rest(
+    request: web.Request, headers: dict[str, str], events: Iterator[tuple[float, bytes]]
+) -> web.StreamResponse:
+    """Send what is left of a stream to a client that comes back, each event at its monotonic second. It is booked already."""
+    response = web.StreamResponse(headers=headers)
+    response.enable_chunked_encoding()
+    await response.prepare(request)
+    for due, data in events:
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
+        await response.write(data)
     await response.write_eof()
     return response
 

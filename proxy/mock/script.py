@@ -14,7 +14,7 @@ from proxy.mock.pictures import refused_prompt
 from proxy.mock.skins.chat import chat_body, chat_error, chat_frames
 from proxy.mock.skins.completions import completion_body, completion_frames
 from proxy.mock.skins.messages import message_body, message_error, message_frames
-from proxy.mock.skins.responses import response_body, response_failure, response_frames
+from proxy.mock.skins.responses import compaction_body, response_body, response_failure, response_frames
 
 Effect = Literal["send", "complete", "forgive", "cut", "reset", "hang"]
 
@@ -23,6 +23,7 @@ BODIES: dict[str, Callable[[Turn], dict[str, Any]]] = {
     "completions": completion_body,
     "messages": message_body,
     "responses": response_body,
+    "responses/compact": compaction_body,
 }
 FRAMES: dict[str, Callable[[Turn], Iterator[Frame]]] = {
     "chat/completions": chat_frames,
@@ -96,6 +97,15 @@ def steps(turn: Turn, frames: Iterable[Frame]) -> Iterator[Step]:
         events += frame.part != "comment"
         if events == 1 and frame.part != "comment":
             yield from [Step(COMMENT.data, behaviour.interval)] * behaviour.between
+
+
+def timed(turn: Turn, frames: Iterable[Frame]) -> Iterator[tuple[float, bytes]]:
+    """When each frame is due, in seconds from the first on; whole, however the first telling broke."""
+    due, emitted = 0.0, 0
+    for frame in frames:
+        due += _pause(turn, frame, first=emitted == 0)
+        emitted += frame.tokens
+        yield due, frame.data
 
 
 def body_pause(turn: Turn) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -11,7 +10,7 @@ import msgspec
 from aiohttp import web
 
 from proxy.errors import CallerError
-from proxy.mock import batches, message_batches, reports, steering
+from proxy.mock import batches, fetching, message_batches, reports, steering
 from proxy.mock.account import credits_body, generation_body, key_body
 from proxy.mock.asked import Profile, read_asked
 from proxy.mock.bill import Bill
@@ -124,7 +123,7 @@ def build_app(rules: Rules = RULES) -> web.Application:
             if profile != "anthropic" or path in _ANTHROPIC_PATHS:
                 app.router.add_route(method, prefix + path, _bound(handler, profile, path.strip("/")))
     for prefix, profile in PREFIXES[2:]:
-        for method, path, handler in batches.ROUTES if profile == "openai" else message_batches.ROUTES:
+        for method, path, handler in _OPENAI_ROUTES if profile == "openai" else message_batches.ROUTES:
             app.router.add_route(method, prefix + path, _bound(handler, profile, path.strip("/")))
     for path, profile in reports.ROUTES:
         app.router.add_get(path, _bound(reports.serve, profile, "reports"))
@@ -247,20 +246,6 @@ async def _file(state: State, request: web.Request, profile: Profile) -> web.Str
     return _json(state, profile, file.as_json())
 
 
-async def _response(state: State, request: web.Request, profile: Profile) -> web.StreamResponse:
-    """A response made in the background: how it stands, its cancelling, or its end."""
-    id_, now = request.match_info["id"], time.monotonic()
-    response = state.background.find(id_)
-    if response is None:
-        return failed(state, profile, "responses", Failure(404, f"Response with id '{id_}' not found."))
-    if request.method == "DELETE":
-        state.background.remove(id_)
-        return _json(state, profile, {"id": id_, "object": "response", "deleted": True})
-    if request.method == "POST":
-        response.cancel(now)
-    return _json(state, profile, response.body(now))
-
-
 async def _redirected(request: web.Request) -> web.Response:
     return web.Response(text="You followed the mock's redirect; a client with credentials should not.\n")
 
@@ -279,9 +264,6 @@ _ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/images/models", _image_models),
     ("GET", "/images/models/{name:.+}/endpoints", _image_endpoints),
     ("GET", "/generation", _generation),
-    ("GET", "/responses/{id}", _response),
-    ("DELETE", "/responses/{id}", _response),
-    ("POST", "/responses/{id}/cancel", _response),
     ("GET", "/key", _key),
     ("GET", "/credits", _credits),
     ("POST", "/files", _upload),
@@ -290,3 +272,4 @@ _ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("DELETE", "/files/{id}", _file),
     ("GET", "/files/{id}/content", _file),
 )
+_OPENAI_ROUTES = (*batches.ROUTES, *fetching.ROUTES, ("POST", "/responses/compact", _call("responses/compact")))

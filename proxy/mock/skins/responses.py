@@ -42,6 +42,20 @@ def begun_body(turn: Turn, status: str) -> dict[str, Any]:
     return {**_head(turn, status), "completed_at": None, "incomplete_details": None, "output": [], "usage": None}
 
 
+def compaction_body(turn: Turn) -> dict[str, Any]:
+    """What a conversation comes to that is made shorter: what its user said, and a text that only OpenAI can read."""
+    items = turn.asked.fields.get("input")
+    items = items if isinstance(items, list) else [{"role": "user", "content": turn.asked.prompt}]
+    said = [item for item in items if isinstance(item, dict) and item.get("role") == "user"]
+    return {
+        "id": turn.reply_id,
+        "object": "response.compaction",
+        "created_at": turn.created,
+        "output": [*[_as_output(turn, number, item) for number, item in enumerate(said)], _compaction(turn)],
+        "usage": response_usage(turn),
+    }
+
+
 def response_frames(turn: Turn) -> Iterator[Frame]:
     """A streamed reply: numbered events, ended by one that carries the usage; no [DONE]."""
     yield from comments_first(turn)
@@ -104,7 +118,7 @@ def _items(turn: Turn) -> list[tuple[dict[str, Any], tuple[str, ...]]]:
     if answer.tool:
         return [*items, (_call(turn, answer.tool, status), answer.arguments)]
     if _is_to_compact(turn):
-        return [({"id": f"cmp_{turn.suffix}", "type": "compaction", "encrypted_content": answer.text}, ())]
+        return [(_compaction(turn), ())]
     content = [{"type": "output_text", "annotations": [], "logprobs": [], "text": answer.text}]
     message = {"id": f"msg_{turn.suffix}", "type": "message", "status": status, "role": "assistant"}
     return [*items, ({**message, "content": content}, answer.words)]
@@ -118,6 +132,22 @@ def _call(turn: Turn, name: str, status: str) -> dict[str, Any]:
     if offered is not None and offered.is_custom:
         return {"id": f"ctc_{turn.suffix}", "type": "custom_tool_call", **call, "input": said}
     return {"id": f"fc_{turn.suffix}", "type": "function_call", **call, "arguments": said}
+
+
+def _compaction(turn: Turn) -> dict[str, Any]:
+    return {"id": f"cmp_{turn.suffix}", "type": "compaction", "encrypted_content": turn.answer.text}
+
+
+def _as_output(turn: Turn, number: int, item: dict[str, Any]) -> dict[str, Any]:
+    content = item.get("content")
+    parts = content if isinstance(content, list) else [{"type": "input_text", "text": content}]
+    return {
+        "id": f"msg_{turn.suffix}{number}",
+        "type": "message",
+        "status": "completed",
+        "role": "user",
+        "content": parts,
+    }
 
 
 def _is_to_compact(turn: Turn) -> bool:

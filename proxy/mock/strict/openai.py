@@ -261,7 +261,7 @@ def _too_long(endpoint: str, fields: Mapping[str, Any], facts: Facts, given: int
 def unknown_model(endpoint: str, model: str) -> Failure:
     """A name that no list of OpenAI's has."""
     text = f"There is no model `{_short(model)}`, or this key has no access to it."
-    if endpoint == "responses":
+    if endpoint.startswith("responses"):
         return Failure(400, text, "model_not_found", "model")
     return Failure(404, text, "model_not_found")
 

@@ -12,7 +12,7 @@ from proxy.mock.asked import Profile, input_tokens
 from proxy.mock.envelopes import Failure
 from proxy.mock.pictures import refused_modalities, refused_pictures
 from proxy.mock.script import FRAMES
-from proxy.mock.strict import anthropic, openai, openai_media, openrouter
+from proxy.mock.strict import anthropic, openai, openai_media, openai_responses, openrouter
 from proxy.mock.strict.facts import Facts, facts_of, is_behaviour
 from proxy.mock.strict.shape import Fault, Shape, faults
 
@@ -41,6 +41,8 @@ _SHAPES: dict[tuple[Profile, str], Shape] = {
     ("openai", "chat/completions"): openai.CHAT,
     ("openai", "completions"): openai.COMPLETIONS,
     ("openai", "responses"): openai.RESPONSES,
+    ("openai", "responses/compact"): openai_responses.COMPACT,
+    ("openai", "responses/input_tokens"): openai_responses.COUNT_INPUT,
     ("openai", "embeddings"): openai_media.EMBEDDINGS,
     ("openai", "moderations"): openai_media.MODERATIONS,
     ("openai", "images"): openai_media.IMAGES,
