@@ -73,7 +73,7 @@ def _content(turn: Turn) -> list[dict[str, Any]]:
         except msgspec.DecodeError:
             value = {}  # cut by max_tokens: Anthropic shows an empty input then
         content.append({**_tool_block(turn), "input": value})
-    elif turn.behaviour.name != "empty-choices":
+    elif turn.behaviour.name != "empty-choices" and turn.asked.maximum != 0:
         content.append({"type": "text", "text": turn.answer.text})
     return content
 

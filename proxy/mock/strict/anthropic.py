@@ -149,8 +149,24 @@ def differences(endpoint: str, fields: Mapping[str, Any], facts: Facts | None, g
             yield _refusal(f"thinking.enabled.budget_tokens: Input should be at least 1024, and is {budget}")
         if budget >= maximum:
             yield _refusal("`max_tokens` must be above `thinking.budget_tokens`.")
+    if maximum == 0 and endpoint == "messages":
+        yield from _of_caching_only(fields)
     if facts is not None:
         yield from _of_model(fields, facts, given)
+
+
+def _of_caching_only(fields: Mapping[str, Any]) -> Iterator[Failure]:
+    """What does not go with a prompt that is only to be cached."""
+    thinking, choice = fields.get("thinking"), fields.get("tool_choice")
+    config = fields.get("output_config")
+    wrong = {
+        "stream": fields.get("stream") is True,
+        "thinking": isinstance(thinking, dict) and thinking.get("type") == "enabled",
+        "tool_choice": isinstance(choice, dict) and choice.get("type") in ("any", "tool"),
+        "output_config.format": isinstance(config, dict) and config.get("format") is not None,
+    }
+    for name in (name for name, is_wrong in wrong.items() if is_wrong):
+        yield _refusal(f"max_tokens: 0 cannot be combined with {name}")
 
 
 def _shape_of_reply(fields: Mapping[str, Any]) -> Any:

@@ -18,7 +18,7 @@ from proxy.policy.money.prices import FREE_OF_CHARGE, Price
 from proxy.policy.money.rates import Sizes, research_of
 from proxy.policy.names.catalogue import PRESET, Catalogue, Model, split_variant
 from proxy.policy.names.facts import merged
-from proxy.policy.names.families import anthropic_claude, openrouter_claude
+from proxy.policy.names.families import anthropic_slug, openrouter_claude
 from proxy.policy.names.vendors import AUTHORS, HOSTED_BY_OTHERS, author_of_vendor, vendor_of
 from proxy.policy.values import Provider, Target
 from proxy.wire.tools import always_searches
@@ -154,6 +154,11 @@ class PriceBook:
         """As `near`; None also where somebody has given it a price."""
         return None if self.price(provider, label, model) is not None else self.near(provider, model)
 
+    def offered(self, provider: Provider) -> list[str]:
+        """What its vendor's own list has; nothing at a server outside the lists."""
+        own = self._direct.get(vendor_of(provider) or "")
+        return [] if own is None else [model.id for model in own.models]
+
     def near(self, provider: Provider, model: str) -> list[str] | None:
         """The names most like one that no list has; None where a list has it, or there is none of the provider's."""
         asked = (provider.name, model)
@@ -248,7 +253,7 @@ class PriceBook:
             yield self._catalogue, model
             maker, _, slug = model.lstrip("~").partition("/")
             if (own := self._direct.get(AUTHORS.get(maker, ""))) is not None:
-                for name in dict.fromkeys((slug, _anthropics(slug))):
+                for name in dict.fromkeys((slug, anthropic_slug(slug))):
                     yield own, name
         elif vendor is not None:
             own = self._direct.get(vendor)
@@ -262,12 +267,6 @@ class PriceBook:
                 goes_first = self._catalogue.is_snapshot or author in HOSTED_BY_OTHERS
                 found.insert(0 if goes_first else len(found), (own, model))
             yield from found
-
-
-def _anthropics(slug: str) -> str:
-    """OpenRouter's slug as Anthropic spells it, variant and preset kept."""
-    plain = split_variant(slug.partition(PRESET)[0])[0]
-    return anthropic_claude(plain) + slug.removeprefix(plain)
 
 
 def _make_room(known: dict[Any, Any]) -> None:

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from proxy.errors import BudgetExceeded, BudgetInFlight, ModelNotFound, ModelNotPriced
 from proxy.policy.money.account import Room
 from proxy.policy.money.bounds import BOUNDED, Bound, Slope, dearest, upper_bound
 from proxy.policy.money.budgets import BudgetRules
+from proxy.policy.money.chains import chain_bound
 from proxy.policy.money.pricebook import Free, PriceBook
 from proxy.policy.money.prices import FREE_OF_CHARGE, Price
 from proxy.policy.money.requested import PLAIN
-from proxy.policy.money.weight import Weight, asking
+from proxy.policy.money.weight import Weight, asking, longer
 from proxy.policy.names.vendors import vendor_of
 from proxy.policy.values import Provider
 
@@ -166,8 +166,7 @@ def quote_for(
     slope, requested = slope_for(weight, provider, models, prices, rules), weight.requested
     if slope is not None:
         return Quote(slope.price, slope.bound(weight.text_tokens, requested.maximum), requested.may_lower)
-    if provider.max_tokens_field == "none":  # it heeds no maximum either
-        weight = asking(weight, maximum=None, may_lower=False)
+    weight = _as_heeded(weight, provider)
     is_listed = provider.kind == "mock" or vendor_of(provider) is not None
     advised, advice_pusd = _advised(weight, provider, prices, rules) if is_listed else (weight, 0)
     bounds: list[Bound | None] = []
@@ -187,10 +186,20 @@ def quote_for(
         sizes = prices.sizes(provider, model)
         may_lower = may_lower and not (is_listed and sizes.research == "endless")
         bounds.append(None if advised is None else upper_bound(advised, price, sizes, rules, is_listed=is_listed))
+    if requested.fallbacks and advised is not None and provider.kind == "anthropic":
+        bounds = [chain_bound(advised, provider, models[0], prices, rules)]
     if (bound := dearest(bounds)) is None:
         tool = "advisor" if advised is None else weight.requested.tools.unbounded if is_listed else ""
         return Quote(own[0], None, False, Unbounded("tool", tool) if tool else Unbounded("request"))
-    return Quote(own[0], bound.plus(advice_pusd), may_lower)
+    return Quote(own[0], bound.plus(advice_pusd * (1 + len(requested.fallbacks))), may_lower)
+
+
+def _as_heeded(weight: Weight, provider: Provider) -> Weight:
+    """The request with the maximum that this provider makes of its own."""
+    if provider.max_tokens_field == "none":  # it heeds none either
+        return asking(weight, maximum=None, may_lower=False)
+    only_caches = weight.requested.only_caches and vendor_of(provider) == "anthropic"
+    return asking(weight, maximum=0) if only_caches else weight
 
 
 def _advised(weight: Weight, provider: Provider, prices: PriceBook, rules: BudgetRules) -> tuple[Weight | None, int]:
@@ -204,22 +213,21 @@ def _advised(weight: Weight, provider: Provider, prices: PriceBook, rules: Budge
             return None, 0
         runs, most = advice.uses.at(rules.tool_uses), advice.most_tokens or sizes.max_output or rules.unknown_maximum
         before = (weight.requested.maximum or rules.unknown_maximum) + runs * most
-        asked = asking(_longer(weight, before), tools=_NO_TOOLS, maximum=most, may_lower=False)
+        asked = asking(longer(weight, before), tools=_NO_TOOLS, maximum=most, may_lower=False)
         if (bound := upper_bound(asked, price, sizes, rules)) is None:
             return None, 0
         added, pusd = added + runs * most, pusd + runs * bound.pusd
-    return _longer(weight, added) if added else weight, pusd
-
-
-def _longer(weight: Weight, tokens: int) -> Weight:
-    return replace(weight, text_tokens=weight.text_tokens + tokens)
+    return longer(weight, added) if added else weight, pusd
 
 
 def slope_for(
     weight: Weight, provider: Provider, models: Sequence[tuple[str, str]], prices: PriceBook, rules: BudgetRules
 ) -> Slope | None:
     """The line that the bounds of such attempts are on, whatever their messages say; None where each is worked out."""
-    if weight.requested.tools is not _NO_TOOLS or len(models) > 1 or provider.max_tokens_field == "none":
+    requested = weight.requested
+    if requested.tools is not _NO_TOOLS or len(models) > 1 or provider.max_tokens_field == "none":
+        return None
+    if requested.fallbacks or requested.only_caches:
         return None
     return prices.slope(provider, models[0], rules)
 

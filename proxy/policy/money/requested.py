@@ -17,11 +17,30 @@ _USUAL_TIERS = frozenset({"auto", "default", "standard", "standard_only", "flex"
 _TIERS = ("service_tier", "speed", "inference_geo")
 
 REQUESTED_MEMBERS = frozenset(
-    {"n", "best_of", "prompt", "prediction", "modalities", "image_config", "context_management", *TOOLS_MEMBERS}
+    {
+        "n",
+        "best_of",
+        "prompt",
+        "prediction",
+        "modalities",
+        "image_config",
+        "context_management",
+        "fallbacks",
+        *TOOLS_MEMBERS,
+    }
     | {"size", "resolution", "quality", "partial_images", "documents", "input", *_TIERS}
     | {name for names in MAXIMA.values() for name in names}
 )
 REQUESTED_FIELDS = frozenset({"n", "size", "resolution", "quality", "partial_images"})
+
+
+class Fallback(Struct, frozen=True):
+    """A model that Anthropic is to take where the one before declines (None: one of its choosing), with a maximum and `tiers`
+    of its own, or those of the request."""
+
+    model: str | None
+    maximum: int | None = None
+    tiers: tuple[tuple[str, str], ...] = ()
 
 
 class Requested(Struct, frozen=True):
@@ -30,7 +49,7 @@ class Requested(Struct, frozen=True):
     `maximum` is the output limit the provider will heed, for each copy; `may_lower`: there is a member for one, and
     the client left it open. `tiers` are (member, value) of what costs more than usual. `picture_tokens` are for one
     picture, as `picture` has it; `tools_tokens` stand before the tools, unseen. Of a prompt longer than `compacts_above` a summary
-    is made first, in a run of its own.
+    is made first, in a run of its own. `only_caches`: Anthropic is to read the prompt and to say nothing.
     """
 
     tools: Tools
@@ -47,6 +66,8 @@ class Requested(Struct, frozen=True):
     documents: int = 0
     tools_tokens: int = 0
     compacts_above: int | None = None
+    fallbacks: tuple[Fallback, ...] = ()
+    only_caches: bool = False
 
 
 _ANY = Picture()
@@ -63,7 +84,7 @@ def read_requested(call: Call, members: Mapping[str, Any]) -> Requested:
     text = members.get("input")
     documents = members.get("documents")
     limits = [value for name in MAXIMA.get(call.endpoint.shape, ()) if (value := members.get(name)) is not None]
-    tiers = tuple((name, str(value).lower()) for name in _TIERS if (value := members.get(name)) is not None)
+    is_message = call.endpoint.shape == "messages"
     return Requested(
         tools=read_tools(members),
         copies=_copies(call, members),
@@ -72,14 +93,30 @@ def read_requested(call: Call, members: Mapping[str, Any]) -> Requested:
         predicted_tokens=_length(members.get("prediction")),
         makes_images="image" in modalities or bool(members.get("image_config")),
         makes_audio="audio" in modalities,
-        tiers=tuple((name, value) for name, value in tiers if value not in _USUAL_TIERS),
+        tiers=_tiers(members),
         picture_tokens=picture_tokens(members),
         picture=picture_of(members) if call.endpoint.name.startswith("images") else _ANY,
         characters=len(text) if isinstance(text, str) and call.endpoint.shape != "responses" else 0,
         documents=len(documents) if isinstance(documents, list) else 0,
         tools_tokens=tools_tokens(offered(members)),
         compacts_above=_compacts_above(members.get("context_management")),
+        fallbacks=_fallbacks(members.get("fallbacks")) if is_message else (),
+        only_caches=is_message and limits == [0] and type(limits[0]) is int,
     )
+
+
+def _tiers(members: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    told = ((name, str(value).lower()) for name in _TIERS if (value := members.get(name)) is not None)
+    return tuple((name, value) for name, value in told if value not in _USUAL_TIERS)
+
+
+def _fallbacks(told: Any) -> tuple[Fallback, ...]:
+    """Those that a list names, or the one that `"default"` stands for."""
+    if told == "default":
+        return (Fallback(None),)
+    named = [one for one in told if isinstance(one, dict)] if isinstance(told, list) else []
+    named = [one for one in named if isinstance(one.get("model"), str)]
+    return tuple(Fallback(one["model"], positive(one.get("max_tokens")), _tiers(one)) for one in named)
 
 
 def _compacts_above(management: Any) -> int | None:

@@ -254,6 +254,11 @@ def asking(weight: Weight, **members: Any) -> Weight:
     )
 
 
+def longer(weight: Weight, tokens: int) -> Weight:
+    """The weight of the same request with so many tokens more to read."""
+    return msgspec.structs.replace(weight, text_tokens=weight.text_tokens + tokens)
+
+
 def capped(weight: Weight, cap: int) -> Weight:
     """The same with no more than so many output tokens, which a budget may lower still."""
     return asking(weight, maximum=cap if weight.requested.maximum is None else min(cap, weight.requested.maximum))

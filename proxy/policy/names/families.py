@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from proxy.policy.names.catalogue import PRESET, split_variant
+
 # The start of a bare name -> its author on OpenRouter.
 FAMILIES = {
     "gpt-": "openai",
@@ -105,6 +107,12 @@ def anthropic_claude(name: str) -> str:
         return dated
     version = f"{major}-{minor}" if minor else major
     return (f"claude-{version}-{tier}" if int(major) < 4 else f"claude-{tier}-{version}") + date + rest
+
+
+def anthropic_slug(slug: str) -> str:
+    """OpenRouter's slug as Anthropic spells it, variant and preset kept."""
+    plain = split_variant(slug.partition(PRESET)[0])[0]
+    return anthropic_claude(plain) + slug.removeprefix(plain)
 
 
 def _parts(name: str) -> tuple[str, str, str, str, str] | None:
