@@ -150,6 +150,8 @@ def silent(protocol: Protocol) -> Call:
 _WHOLE = " Send the whole conversation with every call instead."
 _HINTS: dict[str, str] = {
     "item_reference": " Items that were answered here are known for an hour; send others whole (`store: false` has clients do so).",
+    "compaction": " What a provider makes of a conversation that it shortens it alone can read: have the client shorten it by"
+    " itself (Codex does under a provider whose `name` is not OpenAI), or begin another one.",
     "previous_response_id": _WHOLE,
     "conversation": _WHOLE,
 }

@@ -12,6 +12,7 @@ Field = Literal[
     "background",
     "cache_control",
     "citations",
+    "compaction",
     "container",
     "context_management",
     "conversation",

@@ -142,6 +142,8 @@ def read_block(block: dict[str, Any], losses: Losses) -> Part | None:
         losses.add("citations")
         found = read_content(block.get("content"), losses)
         return Text("\n".join(part.text for part in found if isinstance(part, Text)), cache=cache)
+    if kind == "compaction":  # Anthropic's are legible; one without a text is none
+        return Text(summary, cache=cache) if (summary := a_text(block.get("content"))) else None
     losses.add("input_items" if kind != "container_upload" else "file_id")
     return None
 

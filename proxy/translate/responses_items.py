@@ -39,6 +39,8 @@ _CALLS: dict[str, ToolKind] = {
     "shell_call": "shell",
     "apply_patch_call": "apply_patch",
 }
+# a conversation that its provider is to make shorter, or has: what it makes of it none else can read
+_SHORTENED = frozenset({"compaction", "compaction_summary", "compaction_trigger"})
 # an item by its id, None where it is not known
 Recall = Callable[[str], Any]
 _encode = msgspec.json.Encoder().encode
@@ -56,6 +58,8 @@ def read_items(items: list[Any], losses: Losses) -> list[Turn]:
             turns.append(Turn("tool", [_result(item, _CALLS[kind.removesuffix("_output")], losses)]))
         elif _is_reference(item):
             losses.add("item_reference", "refused")
+        elif kind in _SHORTENED:
+            losses.add("compaction", "refused")
         elif kind in ("", "message"):
             role = _ROLES.get(a_text(item.get("role")), "user")
             _say(turns, role, read_parts(item.get("content"), losses))

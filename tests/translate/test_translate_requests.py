@@ -415,6 +415,12 @@ def messages_to_chat(**members: Any) -> tuple[dict[str, Any], list[str]]:
 
 
 MESSAGES_TO_CHAT = [
+    (
+        {"messages": [{"role": "assistant", "content": [{"type": "compaction", "content": "They met."}]}, *HI]},
+        {"messages": [{"role": "assistant", "content": "They met."}, *HI]},
+        [],
+    ),
+    ({"messages": [{"role": "assistant", "content": [{"type": "compaction", "content": None}]}, *HI]}, {}, []),
     ({}, {"max_tokens": 100, "messages": HI}, []),
     ({"stream": True}, {"stream": True, "stream_options": {"include_usage": True}}, []),
     ({"n": 50, "seed": 1}, {"n": None, "seed": 1}, ["n"]),  # of messages there is one answer
@@ -709,6 +715,8 @@ RESPONSES_TO_CHAT = [
     ({"prompt": {"id": "p"}}, {}, [("prompt", "refused")]),
     ({"input": [{"type": "item_reference", "id": "x"}]}, {}, [("item_reference", "refused")]),
     ({"input": [{"id": "x"}]}, {}, [("item_reference", "refused")]),
+    ({"input": [{"role": "user", "content": "Hi"}, {"type": "compaction_trigger"}]}, {}, [("compaction", "refused")]),
+    ({"input": [{"type": "compaction", "encrypted_content": "x"}]}, {}, [("compaction", "refused")]),
     ({"input": [{"id": "x", "role": "user", "content": "Hi"}]}, {"messages": HI}, []),
     ({"store": True}, {}, [("store", "dropped")]),
     ({"truncation": "auto"}, {}, [("truncation", "dropped")]),
