@@ -145,7 +145,7 @@ class Upstream:
         return answered.body
 
     async def get(self, provider: Provider, path: str, headers: list[tuple[str, str]]) -> Answered:
-        """The same with the answer as it came. Raises `UpstreamUnreachable` where there was none."""
+        """The same with the answer as it came. Raises `UpstreamUnreachable` or `UpstreamReset` where there was none."""
         return await self.ask(provider, UpstreamRequest("GET", provider.base_url + path, headers, []), 60)
 
     async def ask(self, provider: Provider, request: UpstreamRequest, seconds: float) -> Answered:
@@ -156,7 +156,7 @@ class Upstream:
 
     @contextlib.asynccontextmanager
     async def asking(self, provider: Provider, request: UpstreamRequest, seconds: float) -> AsyncIterator[Response]:
-        """The same, to be read within: of any size. Raises `UpstreamUnreachable` where it breaks off, too."""
+        """The same, to be read within: of any size. Raises `UpstreamReset` where it was asked, and its answer did not come."""
         try:
             async with asyncio.timeout(seconds):
                 origin, head = self._addressed(provider, request)
@@ -167,8 +167,9 @@ class Upstream:
                 finally:
                     response.release()
         except (TimeoutError, Unreachable, Broken, NotHttp) as error:
-            path = request.url.removeprefix(provider.base_url)
-            raise UpstreamUnreachable(f"{provider.name} did not answer for {path}: {_reason(error)}.") from None
+            path, was_asked = request.url.removeprefix(provider.base_url), not isinstance(error, (Unreachable, Stale))
+            kind = UpstreamReset if was_asked else UpstreamUnreachable
+            raise kind(f"{provider.name} did not answer for {path}: {_reason(error)}.") from None
 
     async def _opened(self, provider: Provider, origin: Origin, listener: Listener) -> Connection:
         """A new connection; why there is no TLS is told once. Raises `Unreachable`."""

@@ -12,6 +12,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import structlog
 from msgspec.structs import replace
@@ -23,10 +24,10 @@ from proxy.jobs.ending import Ended, finish, sealed_result
 from proxy.jobs.hooks import Hooks
 from proxy.jobs.lines import body_of
 from proxy.jobs.offered import Offer, Offers, Unfit, unanswered
-from proxy.jobs.provider import Batches, Declined, FileBatches, Standing, Wanted
+from proxy.jobs.provider import Batches, Declined, FileBatches, Standing, Wanted, is_final, may_be_made
 from proxy.jobs.provider_messages import MessageBatches
 from proxy.jobs.shapes import Answered
-from proxy.jobs.underway import Handing, asked, rest
+from proxy.jobs.underway import DAY_SECONDS, Handing, asked, rest
 from proxy.jobs.work import Work, as_often_as_it_takes
 from proxy.policy.values import Provider
 from proxy.stores.failures import JournalUnwritable, StoreError
@@ -36,7 +37,6 @@ from proxy.web.client.api import Api
 _AT_ONCE = 64  # lines that are read together
 _MOST_BYTES = 200 * 2**20  # of a provider's input file
 _FIRST_WAIT_SECONDS = 0.2
-_DAY_SECONDS = 86400
 _LOOKS, _BETWEEN_LOOKS_SECONDS = 2, 3.0  # before a batch that is not there was never made
 
 log = structlog.get_logger()
@@ -159,6 +159,8 @@ class Hander:
                 return None
             except ProviderError as error:
                 log.warning("batch_uncertain", batch=entry.job.id, reason=error.message)
+                if entry.handed.state == "creating" and may_be_made(error):
+                    await self._stands(entry, state="lost")
         if entry.handed.state == "uploading":
             return None
         if entry.handed.state == "running":
@@ -178,18 +180,20 @@ class Hander:
 
     async def _known(self, entry: Handing, found: Standing) -> Standing:
         """From now on it is known what it is called there."""
-        entry.now(state="running", batch=found.id)
-        await self._work.insist(self._work.store.change, entry.job)
+        await self._stands(entry, state="running", batch=found.id)
         log.info("batch_handed_on", batch=entry.job.id, provider=entry.provider.name, provider_batch=found.id)
         return found
+
+    async def _stands(self, entry: Handing, **how: Any) -> None:
+        """So it stands there, and a next start knows."""
+        entry.now(**how)
+        await self._work.insist(self._work.store.change, entry.job)
 
     async def _found(self, entry: Handing) -> Standing | None:
         """The batch whose making was cut off; None once it is known that there is none."""
         looks, wait, there = 0, _BETWEEN_LOOKS_SECONDS, self._there[entry.provider.kind]
-        wanted, since = (
-            Wanted(entry.job.id, entry.job.endpoint, list(entry.lines)),
-            entry.job.created_ms / 1000 - _DAY_SECONDS,
-        )
+        wanted = Wanted(entry.job.id, entry.job.endpoint, list(entry.lines))
+        since = entry.job.created_ms / 1000 - DAY_SECONDS
         while looks < _LOOKS:
             try:
                 found = await there.find(entry.provider, wanted, since)
@@ -198,16 +202,21 @@ class Hander:
                 looks += 1
             except (Declined, ProviderError) as error:
                 log.warning("batch_uncertain", batch=entry.job.id, reason=str(error))
+                if is_final(error) or entry.is_past:
+                    looks += 1
+                    await self._stands(entry, state="lost")
             wait = await rest(entry, wait)
-        return None
+        if entry.handed.state != "lost":
+            return None
+        log.error("batch_lost", batch=entry.job.id, provider=entry.provider.name)
+        return Standing("", "lost")
 
     async def _awaited(self, entry: Handing, found: Standing) -> Standing | None:
         """How it stands once it is over; None where its provider does not know it any more."""
         wait, is_told, there = _FIRST_WAIT_SECONDS, False, self._there[entry.provider.kind]
         while not found.is_over:
             wait = await rest(entry, wait)
-            accounts = self._api.parts.exchange.accounts
-            now = accounts.find(entry.handed.provider, entry.handed.tenant)
+            now = self._api.parts.exchange.accounts.find(entry.handed.provider, entry.handed.tenant)
             entry.provider = now if now is not None and now.kind == entry.provider.kind else entry.provider
             try:
                 if entry.job.status == "cancelling" and not is_told:
@@ -216,11 +225,10 @@ class Hander:
                 found = await there.see(entry.provider, found.id)
             except (Declined, ProviderError) as error:  # it is there, whatever its provider says at the moment
                 log.warning("batch_uncertain", batch=entry.job.id, reason=str(error))
-                if time.time() > entry.job.until_ms / 1000 + _DAY_SECONDS:
+                if entry.is_past:
                     return Standing(found.id, "lost")
             if found.counts != entry.handed.counts:
-                entry.now(counts=found.counts)
-                await self._work.insist(self._work.store.change, entry.job)
+                await self._stands(entry, counts=found.counts)
         if found.status == "failed":
             log.warning("batch_declined", batch=entry.job.id, reason=str(found.errors))
         return found

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from proxy.dialects import DIALECTS, Incoming, UpstreamRequest
-from proxy.errors import UpstreamBadResponse
+from proxy.errors import ProviderError, UpstreamBadResponse, UpstreamError, UpstreamReset
 from proxy.exchange.upstream import Upstream
 from proxy.jobs.shapes import Answered
 from proxy.policy.retries.retry import retry_after_seconds
@@ -65,7 +65,7 @@ class Standing(Struct, frozen=True):
     @property
     def is_over(self) -> bool:
         """Whether nothing more comes of it."""
-        return self.status in ("failed", "completed", "expired", "cancelled")
+        return self.status in ("failed", "completed", "expired", "cancelled", "lost")  # the last one is our word
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -169,7 +169,18 @@ class Asking:
             raise Busy(f"{provider.name}: {said}", retry_after_seconds(None, answered.retry_after, datetime.now(UTC)))
         if 400 <= answered.status < 500 and answered.status not in (408, 409):
             raise Declined(f"{provider.name}: {said}")
-        raise UpstreamBadResponse(f"{provider.name} answered {answered.status} for {path.partition('?')[0]}: {said}")
+        trouble = UpstreamError if answered.status >= 300 else UpstreamBadResponse
+        raise trouble(f"{provider.name} answered {answered.status} for {path.partition('?')[0]}: {said}")
+
+
+def is_final(error: Exception) -> bool:
+    """Whether asking again would be answered alike."""
+    return isinstance(error, Declined) and not isinstance(error, Busy)
+
+
+def may_be_made(error: ProviderError) -> bool:
+    """Whether what was asked for may have been done all the same: not where it was not reached, or says that it failed."""
+    return isinstance(error, (UpstreamReset, UpstreamBadResponse))
 
 
 class FileBatches(Asking):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ from proxy.stores.jobs.job_rows import Handed, Job, KeptFile, Task
 from proxy.stores.journal.records import Hold
 
 LONGEST_WAIT_SECONDS = 60.0
+DAY_SECONDS = 86400
 _WAITS_SECONDS = (1.0, 2.0, 4.0)  # where a provider takes no more now, and does not say for how long
 
 MadeT = TypeVar("MadeT")
@@ -64,6 +66,11 @@ class Handing(Struct, eq=False):
         """How it stands there."""
         assert self.job.handed is not None
         return self.job.handed
+
+    @property
+    def is_past(self) -> bool:
+        """Whether its provider has had a day more than its time."""
+        return time.time() > self.job.until_ms / 1000 + DAY_SECONDS
 
     def now(self, **changes: Any) -> None:
         """It stands otherwise."""

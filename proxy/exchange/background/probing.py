@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 
-from proxy.errors import ModelNotFound, UpstreamUnreachable
+from proxy.errors import ModelNotFound, UpstreamReset, UpstreamUnreachable
 from proxy.exchange.attempt import is_near
 from proxy.exchange.background.listings import own_headers
 from proxy.exchange.upstream import Upstream
@@ -47,7 +47,7 @@ async def _ask(provider: Provider, upstream: Upstream, breakers: Breakers) -> No
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
             await upstream.get(provider, "/models", own_headers(provider))
-    except (UpstreamUnreachable, TimeoutError):
+    except (UpstreamUnreachable, UpstreamReset, TimeoutError):
         breakers.asked(provider.name, time.monotonic(), is_there=False)
     else:
         breakers.asked(provider.name, time.monotonic(), is_there=True)

@@ -100,8 +100,10 @@ class Pool:
                 connection.abort()
 
     async def ask(self, origin: Origin, request: Request, connect_seconds: float) -> Response:
-        """Send a request and wait for the head of the reply. Raises `Unreachable`, `Broken` or `NotHttp`."""
-        connection = standing(self.idle(origin)) or await self.open(origin, connect_seconds)
+        """Send a request and wait for the head of the reply. What makes something goes over a new connection: of one that stands
+        and is closed in that moment, nobody would know whether it was made. Raises `Unreachable`, `Broken` or `NotHttp`."""
+        stands = standing(self.idle(origin)) if request.method != "POST" else None
+        connection = stands or await self.open(origin, connect_seconds)
         return await ask_over(connection, request)
 
     async def open(self, origin: Origin, connect_seconds: float) -> Connection:

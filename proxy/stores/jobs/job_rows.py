@@ -41,11 +41,11 @@ class KeptFile(Struct, frozen=True):
 
 class Handed(Struct, frozen=True):
     """A batch that a provider's own batch answers: with whose key, and what it is called there. `creating`: it may be there,
-    and its id is not known; `refused`: it is answered line by line after all. `counts` are (completed, failed) as told there."""
+    and its id is not known; `lost`: so it is because nothing came back as it was made; `refused`: it is answered line by line after all. `counts` are (completed, failed) as told there."""
 
     provider: str
     tenant: str
-    state: Literal["uploading", "creating", "running", "refused"]
+    state: Literal["uploading", "creating", "lost", "running", "refused"]
     file: str = ""
     batch: str = ""
     counts: tuple[int, int] = (0, 0)
