@@ -72,6 +72,9 @@ class Outbox:
         """All there are."""
         return await asyncio.wrap_future(self._writer.do(outbox.waiting))
 
+    async def tried(self, message: Message, tries: int) -> None:
+        """Counted as long as the daemon lives."""
+
     async def over(self, ended: Mapping[tuple[str, str], Over]) -> None:
         """They are removed."""
         await asyncio.wrap_future(self._writer.do(partial(outbox.remove, names=list(ended))))
@@ -144,7 +147,7 @@ class Alerts:
 
     async def _try(self, told: Told, name: str, body: str) -> Sent:
         try:
-            status = await self._webhooks.send_once(told, name, body)
+            status = (await self._webhooks.send_once(told, name, body)).status
         except Undelivered as error:
             return Sent(told.name, told.host, False, str(error))
         return Sent(told.name, told.host, meaning(status) == "delivered", f"answered {status}")

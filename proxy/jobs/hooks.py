@@ -90,6 +90,10 @@ class Hooks:
         """All that are due."""
         return await self._work.ask(lambda: self._opened(self._work.deliveries.waiting()))
 
+    async def tried(self, message: Message, tries: int) -> None:
+        """Written down."""
+        await self._work.ask(self._work.deliveries.tried, message.id, tries)
+
     async def over(self, ended: Mapping[tuple[str, str], Over]) -> None:
         """These are."""
         deliveries, now_ms = self._work.deliveries, int(time.time() * 1000)
@@ -106,7 +110,7 @@ class Hooks:
             except Unreadable:
                 continue
             self._hooks[one.id] = signed_hook(url, list(map(Secret, secrets)))
-        return [Message(one.id, one.address, one.body, one.made_ms) for one in wanted]
+        return [Message(one.id, one.address, one.body, one.made_ms, one.tries) for one in wanted]
 
 
 def _place(message_id: str) -> str:

@@ -6,17 +6,20 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Literal
 from urllib.parse import urlsplit
 
 from proxy.policy.operators import Hook
+from proxy.policy.retries.retry import retry_after_seconds
 from proxy.secret import Secret
 
 Answer = Literal["delivered", "gone", "failed"]
 
 WAITS_SECONDS = (1.0, 5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0)
 DAY_SECONDS = 86400.0
+_TAKES_NO_MORE = (429, 503)
 
 # IPv6 addresses that stand for one of IPv4: NAT64 (RFC 6052), 6to4 (RFC 3056)
 _NAT64 = IPv6Network("64:ff9b::/96")
@@ -63,11 +66,18 @@ def meaning(status: int) -> Answer:
     return "gone" if status == 410 else "failed"
 
 
-def wait_seconds(tries: int, left_seconds: float, jitter: float) -> float | None:
-    """How long to wait after so many tries; None where the message's time is over. `jitter` is from 0 to 1."""
+def asked_wait(status: int, retry_after: str | None, now: datetime) -> float:
+    """How long a receiver that takes no more for now asks to be left alone."""
+    return (retry_after_seconds(None, retry_after, now) or 0.0) if status in _TAKES_NO_MORE else 0.0
+
+
+def wait_seconds(tries: int, left_seconds: float, jitter: float, asked_seconds: float = 0.0) -> float | None:
+    """How long to wait after so many tries; None where the message's time is over. `jitter` is from 0 to 1. `asked_seconds`: as
+    long as the receiver asked for, which counts up to our own longest wait."""
     if left_seconds <= 0:
         return None
-    return WAITS_SECONDS[min(tries, len(WAITS_SECONDS)) - 1] * (0.9 + 0.2 * jitter)
+    usual = WAITS_SECONDS[min(tries, len(WAITS_SECONDS)) - 1] * (0.9 + 0.2 * jitter)
+    return max(usual, min(asked_seconds, WAITS_SECONDS[-1]) * (1 + 0.1 * jitter))
 
 
 def is_public(address: str) -> bool:

@@ -9,7 +9,6 @@ import sqlite3
 from collections.abc import Iterable
 
 from msgspec import Struct
-from msgspec.structs import astuple
 
 from proxy.stores.journal.records import Charge
 
@@ -21,12 +20,14 @@ _REMOVE = "DELETE FROM outbox WHERE id = ? AND hook = ?"
 
 
 class Message(Struct, frozen=True):
-    """`body` goes to the webhook `hook` stands for, under `id` over all tries. Made at UTC epoch milliseconds."""
+    """`body` goes to the webhook `hook` stands for, under `id` over all tries. Made at UTC epoch milliseconds. `tries`: so often
+    it was not taken before."""
 
     id: str
     hook: str
     body: str
     made_ms: int
+    tries: int = 0
 
     @property
     def name(self) -> tuple[str, str]:
@@ -47,7 +48,7 @@ def told(driver: sqlite3.Connection, charge: Charge, threshold_pusd: int) -> Non
 
 def put(driver: sqlite3.Connection, messages: Iterable[Message]) -> None:
     """Keep messages until they are removed."""
-    driver.executemany(_ADD, map(astuple, messages))
+    driver.executemany(_ADD, ((one.id, one.hook, one.body, one.made_ms) for one in messages))
 
 
 def waiting(driver: sqlite3.Connection) -> list[Message]:

@@ -18,7 +18,7 @@ TOKEN = "token-in-the-address"
 
 class Receiver(Taker[dict[str, Any]]):
     """`with Receiver() as receiver:`; answers with `statuses`, one after the other, then with 204. `port` 0 is any free one.
-    `location`: where a redirect would lead; `hangs`: nothing is answered before the end. `raw` are the bodies as they came,
+    `location`: where a redirect would lead; `retry_after` goes with every answer; `hangs`: nothing is answered before the end. `raw` are the bodies as they came,
     with their headers."""
 
     def __init__(self, *statuses: int, port: int = 0, secret: str | bytes = SECRET) -> None:
@@ -26,6 +26,7 @@ class Receiver(Taker[dict[str, Any]]):
         self.ids: list[str] = []
         self.raw: list[tuple[bytes, dict[str, str]]] = []
         self.location = ""
+        self.retry_after = ""
         self.hangs = False
         self._end = threading.Event()
         self._verifier = Webhook(secret)
@@ -73,6 +74,8 @@ class Receiver(Taker[dict[str, Any]]):
                 self.send_response(status)
                 if receiver.location:
                     self.send_header("Location", receiver.location)
+                if receiver.retry_after:
+                    self.send_header("Retry-After", receiver.retry_after)
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:

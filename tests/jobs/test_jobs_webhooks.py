@@ -157,6 +157,34 @@ def test_what_is_not_taken_waits_over_a_kill(mock: Mock, tmp_path: Path) -> None
             assert receiver.wait_for(1)[0]["data"]["id"] == job
 
 
+@pytest.mark.parametrize(
+    ("status", "asked", "least"), [(429, "7200", 7200), (503, "86400000", 14400), (500, "7200", 0)]
+)
+def test_a_receiver_that_says_for_how_long_is_left_alone_for_that(
+    daemon: Daemon, status: int, asked: str, least: float
+) -> None:
+    with Receiver(status) as receiver:
+        receiver.retry_after = asked
+        begin(daemon, receiver.hook["url"])
+        name = receiver.wait_for(1) and receiver.ids[0]
+        told = daemon.wait_for_log(lambda line: line.get("message_id") == name)
+    assert (told["event"], told["outcome"]) == ("webhook_failed", "retried")
+    assert least <= told["again_in_seconds"] <= 1.1 * least + 2
+
+
+def test_tries_are_counted_on_over_a_restart(mock: Mock, tmp_path: Path) -> None:
+    settings = config(mock, webhooks={"allow_private": True})
+    with held_port() as port:
+        with Daemon(settings, tmp_path) as first:
+            job = begin(first, Receiver.entry(port)["url"])
+            failed = first.wait_for_log(lambda line: line["event"] == "webhook_failed" and line["tries"] == 2)
+            assert first.stop() == 0
+        with Daemon(settings, tmp_path) as second:
+            again = second.wait_for_log(lambda line: line["event"] == "webhook_failed")
+            assert again["tries"] >= 3 and again["message_id"] == failed["message_id"]
+            assert rows(second)[job]["tries"] >= 3
+
+
 def test_private_addresses_are_refused_at_once_or_where_the_name_leads_there(mock: Mock, tmp_path: Path) -> None:
     with Daemon(config(mock), tmp_path) as daemon, Receiver() as receiver:
         for host in ("127.0.0.1", "localhost", "[::1]", "[::ffff:10.0.0.1]", "169.254.169.254"):

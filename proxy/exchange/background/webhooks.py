@@ -16,6 +16,7 @@ import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,7 +26,7 @@ from msgspec import Struct
 from proxy import __version__
 from proxy.policy.alerting.notices import as_form, in_words
 from proxy.policy.operators import Hook, Told
-from proxy.policy.webhooks import is_public, meaning, signed_headers, wait_seconds
+from proxy.policy.webhooks import asked_wait, is_public, meaning, signed_headers, wait_seconds
 from proxy.stores.failures import StoreError
 from proxy.stores.outbox import Message
 
@@ -58,6 +59,13 @@ class Tried(Struct, frozen=True):
     again_in_seconds: float | None = None
 
 
+class Answer(Struct, frozen=True):
+    """Of an address: the status, and for how long it asks to be left alone."""
+
+    status: int
+    asked_seconds: float = 0.0
+
+
 class Over(Struct, frozen=True):
     """How a message ended, after so many tries."""
 
@@ -76,6 +84,9 @@ class Box(Protocol):
 
     async def waiting(self) -> list[Message]:
         """What is to be sent, oldest first."""
+
+    async def tried(self, message: Message, tries: int) -> None:
+        """It was not taken so often, and will be tried again."""
 
     async def over(self, ended: Mapping[tuple[str, str], Over]) -> None:
         """These are over."""
@@ -120,8 +131,8 @@ class Webhooks:
             self._gone.discard(message.hook)
             self.send([message])
 
-    async def send_once(self, told: Told, message_id: str, body: str) -> int:
-        """Send one message once, as that address wants it; the status of the answer. Raises `Undelivered`."""
+    async def send_once(self, told: Told, message_id: str, body: str) -> Answer:
+        """Send one message once, as that address wants it. Raises `Undelivered`."""
         if isinstance(told, Hook):
             url, said = as_form(told.form, told.url.reveal(), body)
             return await post(await self._client(), told, url, (message_id, said))
@@ -131,7 +142,7 @@ class Webhooks:
         )
 
         try:
-            return await mailed(told, message_id, in_words(msgspec.json.decode(body)))
+            return Answer(await mailed(told, message_id, in_words(msgspec.json.decode(body))))
         except MailRefused as error:
             raise Undelivered(str(error)) from None
 
@@ -158,38 +169,40 @@ class Webhooks:
                 await asyncio.sleep(_LOAD_AGAIN_SECONDS)
 
     async def _deliver(self, message: Message) -> None:
-        tries = 0
+        tries = message.tries
         while True:
             async with self._turns[message.hook]:
                 if self._is_closed:
                     return
                 self._on_way.add(message.name)
-                outcome, reason = await self._try(message)
+                outcome, reason, asked_seconds = await self._try(message)
             tries += 1
             left = message.made_ms / 1000 + self._box.keep_seconds - time.time()
-            wait = wait_seconds(tries, left, random.random()) if outcome == "failed" else None
+            wait = wait_seconds(tries, left, random.random(), asked_seconds) if outcome == "failed" else None
             if wait is None:
                 break
+            with contextlib.suppress(StoreError, sqlite3.Error):
+                await self._box.tried(message, tries)
             self._on_way.discard(message.name)
             self._tell(Tried(message.id, self._host(message), "retried", reason, tries, round(wait, 1)))
             await asyncio.sleep(wait)
         await self._end(message, "given_up" if outcome == "failed" else outcome, reason, tries)
 
-    async def _try(self, message: Message) -> tuple[str, str]:
-        """What became of it, and why in a few words."""
+    async def _try(self, message: Message) -> tuple[str, str, float]:
+        """What became of it, why in a few words, and for how long nothing more is wanted there."""
         hook = self._box.hook(message)
         if hook is None:
-            return "dropped", "its address is not in the configuration any more"
+            return "dropped", "its address is not in the configuration any more", 0.0
         if message.hook in self._gone:
-            return "gone", "the address has answered 410 before"
+            return "gone", "the address has answered 410 before", 0.0
         try:
-            status = await self.send_once(hook, message.id, message.body)
+            answer = await self.send_once(hook, message.id, message.body)
         except Undelivered as error:
-            return "failed", str(error)
-        answer = meaning(status)
-        if answer == "gone":
+            return "failed", str(error), 0.0
+        outcome = meaning(answer.status)
+        if outcome == "gone":
             self._gone.add(message.hook)
-        return answer, f"answered {status}"
+        return outcome, f"answered {answer.status}", answer.asked_seconds
 
     def _drop(self, name: tuple[str, str]) -> None:
         message, task = self._sending.pop(name)
@@ -245,8 +258,8 @@ def client(make_socket: Callable[[tuple[Any, ...]], socket.socket] | None = None
     )
 
 
-async def post(session: ClientSession, hook: Hook, address: str, message: tuple[str, bytes]) -> int:
-    """Send one message, its id and its body, once; the status of the answer, of which nothing else counts.
+async def post(session: ClientSession, hook: Hook, address: str, message: tuple[str, bytes]) -> Answer:
+    """Send one message, its id and its body, once; of the answer its status counts, and when it wants more.
 
     Raises `Undelivered`.
     """
@@ -259,7 +272,7 @@ async def post(session: ClientSession, hook: Hook, address: str, message: tuple[
     url = URL(address, encoded=True)
     try:
         async with session.post(url, data=body, headers=headers, allow_redirects=False) as reply:
-            return reply.status
+            return Answer(reply.status, asked_wait(reply.status, reply.headers.get("Retry-After"), datetime.now(UTC)))
     except (ClientError, TimeoutError, OSError, ValueError) as error:
         raise Undelivered(_reason(error)) from None
 

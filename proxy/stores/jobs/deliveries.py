@@ -101,6 +101,11 @@ class Deliveries:
         with self._jobs.writing() as driver:
             return _found(driver, "state = 'waiting' ORDER BY made_ms")
 
+    def tried(self, message_id: str, tries: int) -> None:
+        """It was not taken so often, and waits to be tried again."""
+        with self._jobs.writing() as driver:
+            driver.execute("UPDATE deliveries SET tries = ? WHERE id = ? AND state = 'waiting'", (tries, message_id))
+
     def over(self, message_id: str, outcome: str, about: tuple[str, int], now_ms: int) -> None:
         """It is not sent any more; `about`: why, and after how many tries."""
         with self._jobs.writing() as driver:
@@ -112,7 +117,7 @@ class Deliveries:
         with self._jobs.writing() as driver:
             if not _found(driver, f"id = ? {OF_TENANTS}", message_id, *listed(tenants)):
                 return None
-            sql = "UPDATE deliveries SET state = 'waiting', made_ms = ?, ended_ms = NULL WHERE id = ? AND state != 'pending'"
+            sql = "UPDATE deliveries SET state = 'waiting', made_ms = ?, ended_ms = NULL, tries = 0 WHERE id = ? AND state != 'pending'"
             driver.execute(sql, (now_ms, message_id))
             found = _found(driver, "id = ? AND state = 'waiting'", message_id)
         return found[0] if found else None
