@@ -18,13 +18,14 @@ from proxy.policy.values import Provider
 from proxy.stores.failures import JournalUnwritable
 from proxy.stores.journal.records import Corrected, Hold, Row
 from proxy.wire.endpoints import DRAWING, HEARING
-from proxy.wire.error_objects import code_of
+from proxy.wire.error_objects import code_of, status_of
 from proxy.wire.findings import Findings
 from proxy.wire.transcripts import heard
 from proxy.wire.usage import NO_USAGE, Usage
 
 # Of recorded streams that went to their limit, what was counted was 1.26 times it at most.
 _WRONG_AT_MOST = 1.5
+_A_FAULT_OF_ITS_OWN = 500
 
 if TYPE_CHECKING:
     from proxy.exchange.failure import Failure
@@ -114,9 +115,15 @@ class Unfinished(Struct, frozen=True):
 _OUTCOMES = {"completed": "200", "incomplete": "200", "failed": "failed", "cancelled": "cancelled"}
 
 
+def _was_refused(told: Findings) -> bool:
+    """Whether it failed, and made nothing, by what a provider answers 4xx where nobody waits in the background."""
+    failed = told.response.status == "failed" and not told.response.has_output
+    return failed and told.error is not None and status_of(told.error) < _A_FAULT_OF_ITS_OWN
+
+
 def _ending_of(told: Findings) -> Ending:
-    now = datetime.now(UTC)
-    return Ending(status=200, usage=told.usage, hhmm=now.hour * 100 + now.minute, terms=told.terms)
+    now, failed = datetime.now(UTC), _was_refused(told)
+    return Ending(status=200, failed=failed, usage=told.usage, hhmm=now.hour * 100 + now.minute, terms=told.terms)
 
 
 def corrected(held: Held, booked: Booked, outcome: Reply | Failure) -> Booked:

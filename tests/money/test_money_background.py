@@ -202,6 +202,28 @@ def test_a_failed_one_costs_its_usage_or_its_hold(
     assert row.error
 
 
+@pytest.mark.parametrize(
+    ("code", "output", "source"),
+    [
+        ("rate_limit_exceeded", [], "none"),
+        ("insufficient_quota", [], "none"),
+        ("invalid_prompt", [], "none"),
+        ("rate_limit_exceeded", SAID, "held"),
+        ("vector_store_timeout", [], "held"),
+    ],
+)
+def test_one_that_was_refused_before_it_said_anything_costs_nothing(
+    start_one: StartOne, upstream: Upstream, code: str, output: list[Any], source: str
+) -> None:
+    """As where the same is answered 4xx at once; what failed by a fault of the provider may have been billed."""
+    remote = Remote("in_progress")
+    daemon = start_one()
+    made = create(daemon, upstream, remote)
+    remote.status, remote.members = "failed", {"error": {"code": code, "message": "No."}, "output": output}
+    assert retrieve(daemon).json["error"]["code"] == code
+    check_settled(books_of(daemon), made, Decimal(0) if source == "none" else None, source)
+
+
 def test_one_that_is_gone_costs_its_hold(start_one: StartOne, upstream: Upstream) -> None:
     remote = Remote()
     daemon = start_one()
