@@ -29,7 +29,7 @@ from proxy.stores.jobs.job_rows import Job, KeptFile, Task
 
 _AT_ONCE = 64  # lines of one job in memory
 _LONGEST_REST_SECONDS = 60.0
-_LAST_SECONDS = 2.0  # for replies to come to the disk
+_LAST_SECONDS = 10.0  # for replies to come to the disk: the first one makes a database and a key before
 
 log = structlog.get_logger()
 
