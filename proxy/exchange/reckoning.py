@@ -75,7 +75,7 @@ def keep_open(held: Held, outcome: Reply | Failure, provider: Provider, response
     row = msgspec.structs.replace(row, upstream_id=response_id)
     ran = findings.response.status != "queued"
     running = Running(provider, response_id, provider.timeouts.total, ran, held.hold.tenant)
-    wait_for(held.terms.accounting, Unfinished(held.hold, row, _prices_of(held, findings)), running)
+    wait_for(held.terms.accounting, Unfinished(held.hold, row, held.terms.reckoning()), running)
 
 
 def wait_for(accounting: Accounting, unfinished: Unfinished, running: Running) -> None:
@@ -96,14 +96,14 @@ class Unfinished(Struct, frozen=True):
         `ran`: it may have run, so that one cancelled without a word about its usage is not known to be free.
         """
         told = findings or Findings("responses")
-        status = told.response.status
+        status, served = told.response.status, told.served_model or self.row.served
         if status == "cancelled" and told.usage is None and not ran and not told.response.has_output:
             settlement = NOTHING
         else:
-            settlement = settle(_ending_of(told), self.prices, self.hold.amount_pusd)
+            settlement = settle(_ending_of(told), self.prices.by(served), self.hold.amount_pusd)
         row = msgspec.structs.replace(
             paid(self.row, settlement, settlement.usage or told.usage),
-            served=told.served_model or self.row.served,
+            served=served,
             outcome=_OUTCOMES.get(status or "", "unfinished"),
             error=None if told.error is None else code_of(told.error),
         )
@@ -129,7 +129,7 @@ def _ending_of(told: Findings) -> Ending:
 def corrected(held: Held, booked: Booked, outcome: Reply | Failure) -> Booked:
     """What stands in the books once a usage has come behind the settlement: what the attempt cost after all is charged."""
     was, hold, accounting = booked[0], held.hold, held.terms.accounting
-    late = settle(_ending(held, outcome), held.terms.reckoning(), hold.amount_pusd)
+    late = settle(_ending(held, outcome), _prices_of(held, outcome.findings), hold.amount_pusd)
     is_news = (late.cost_pusd, late.source) != (was.cost_pusd, was.source)
     if not is_news or late.source not in ("reported", "computed"):
         return booked

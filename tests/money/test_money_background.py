@@ -274,6 +274,18 @@ def test_the_next_daemon_goes_on_asking(start_one: StartOne, upstream: Upstream,
     check_settled(books_of(again), made)
 
 
+def test_the_next_daemon_charges_the_price_of_what_served_it(start_one: StartOne, upstream: Upstream) -> None:
+    own = {"kind": "openai", "base_url": f"{upstream.url}/v1", "api_key": "sk-upstream"}
+    members = {"providers": {"openai": own}, "models": {"m": "openai/gpt-5"}}
+    remote = Remote("in_progress")
+    daemon = start_one(**members)
+    made = create(daemon, upstream, remote)
+    assert daemon.stop() == 0
+    remote.status = "completed"  # by gpt-4o, at $2.50 and $10 a million
+    again = start_one(**members)
+    check_settled(settled(again, made), made, Decimal("0.0000675"))
+
+
 def test_what_was_due_while_nobody_ran_is_asked_for_a_last_time(start_one: StartOne, upstream: Upstream) -> None:
     remote = Remote("in_progress")
     daemon = start_one()

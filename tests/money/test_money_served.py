@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from harness.daemon import Daemon
 from harness.events import DONE, chat_chunk, chat_reply, event
-from harness.steps import json_reply, sse
+from harness.steps import LAST_CHUNK, chunk, json_reply, say_apart, sse, stream_head
 from harness.upstream import Upstream
-from money_books import KEY, ask, settled
+from money_books import KEY, ask, books_of, eventually, settled
 
 TOLD = {"prompt_tokens": 300_000, "completion_tokens": 1000, "total_tokens": 301_000}
 SMALL = {"prompt_tokens": 1000, "completion_tokens": 1000, "total_tokens": 2000}
@@ -57,6 +57,21 @@ def test_a_stream_names_its_model_too(upstream: Upstream, tmp_path: Path) -> Non
         (row,) = settled(daemon).rows.values()
         assert Decimal(row.cost_pusd) / 10**12 == Decimal("0.0125")
         assert daemon.stop() == 0
+
+
+@pytest.mark.parametrize(
+    "before", [b"", event({"object": "chat.completion.chunk", "model": "gpt-4o", "choices": [], "usage": SMALL})]
+)
+def test_a_usage_behind_the_end_is_charged_at_that_price_too(upstream: Upstream, tmp_path: Path, before: bytes) -> None:
+    told = event({"object": "chat.completion.chunk", "model": "gpt-4o", "choices": [], "usage": SMALL})
+    stream = [chat_chunk("Hello", finish="stop", model="gpt-4o") + before + DONE, told]
+    upstream.expect(say_apart([stream_head(), *map(chunk, stream), LAST_CHUNK]))
+    with Daemon(config(upstream), tmp_path, key=KEY) as daemon:
+        assert daemon.post("/v1/chat/completions", ask("gpt-5", stream=True)).status == 200
+        eventually(daemon, lambda books: [row.source for row in books.rows.values()] == ["computed"])
+        assert daemon.stop() == 0
+        (row,) = books_of(daemon).rows.values()
+        assert Decimal(row.cost_pusd) / 10**12 == Decimal("0.0125")
 
 
 def test_a_model_of_the_vendors_list_stands_by_its_name_in_the_metrics(upstream: Upstream, tmp_path: Path) -> None:

@@ -213,12 +213,14 @@ def _teller(accounting: Accounting, orphan: OpenHold) -> Callable[[Usage | None]
 def _unfinished(orphan: OpenHold, provider: Provider, prices: PriceBook) -> tuple[Unfinished, Running]:
     """What is left of the provider's time counts from when the call was made; whether it ran, nobody remembers."""
     hold, response_id = orphan.hold, orphan.generation_id or ""
-    price = prices.price(provider, hold.model, hold.upstream_model)
+    names = hold.model, hold.upstream_model
+    price = prices.price(provider, *names)
     row = interrupted_row(hold, Settlement(0, "none"), None, response_id)
     left = hold.at_ms / 1000 + provider.timeouts.total - time.time()
     running = Running(provider, response_id, left, True, hold.tenant)
     own = FREE_OF_CHARGE if isinstance(price, Free) else price
-    return Unfinished(hold, row, Prices(own, partial(prices.listed, provider))), running
+    paid_by = Prices(own, partial(prices.listed, provider), partial(prices.served_price, provider, names))
+    return Unfinished(hold, row, paid_by), running
 
 
 def _in_words(told: Told) -> Callable[[str], None]:
