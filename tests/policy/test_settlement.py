@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from proxy.policy.money.prices import Price
-from proxy.policy.money.settlement import Ending, Prices, Settlement, settle
+from proxy.policy.money.settlement import Ending, Prices, Settlement, Source, is_worth_asking, settle
 from proxy.wire.usage import Usage
 
 PRICE = Price(Decimal("0.000001"), Decimal("0.000002"))
 DEAR = Price(Decimal("0.000005"), Decimal("0.000007"))
 TIERED = Price(PRICE.input_usd, PRICE.output_usd, variants=(("service_tier", "priority", DEAR),))
+BY_CHARACTER = Price(Decimal(0), Decimal(0), character_usd=Decimal("0.000001"))
 HOLD = 5_000_000_000
 TOLD = Usage(input_tokens=10, output_tokens=20)
 COMPUTED = 10 * 10**6 + 20 * 2 * 10**6
@@ -69,6 +70,11 @@ ROWS: list[tuple[str, Ending, Price | None, Settlement]] = [
     ("text read aloud, that says what it is", Ending(status=200, usage=Usage(output_tokens=3, audio_output_tokens=2), makes_speech=True), Price(Decimal(0), Decimal("0.00001"), audio_output_usd=Decimal("0.000012")), Settlement(34 * 10**6, "computed")),
     ("text read aloud, at one price", Ending(status=200, usage=Usage(output_tokens=3), makes_speech=True), Price(Decimal(0), Decimal("0.00001")), Settlement(30 * 10**6, "computed")),
     ("searches cost as well", Ending(status=200, usage=Usage(web_searches=2)), Price(Decimal(0), Decimal(0), web_search_usd=Decimal("0.01")), Settlement(2 * 10**10, "computed")),
+    ("no price, and a figure nobody can believe", Ending(status=200, usage=reported(doubts=("absurd",))), None, Settlement(0, "unknown", doubts=("absurd",))),
+    ("read aloud, by the character", Ending(status=200, binary=True, makes_speech=True, characters=7), BY_CHARACTER, Settlement(7 * 10**6, "computed")),
+    ("read aloud, and nobody knows how much", Ending(status=200, binary=True, makes_speech=True), BY_CHARACTER, Settlement(HOLD, "held")),
+    ("read aloud, by the character and the token", Ending(status=200, binary=True, makes_speech=True, characters=7), Price(PRICE.input_usd, Decimal(0), character_usd=Decimal("0.000001")), Settlement(HOLD, "held")),
+    ("read aloud, and cut off", Ending(status=200, binary=True, makes_speech=True, characters=7, complete=False), BY_CHARACTER, Settlement(HOLD, "held")),
     ("streamed, per second, and nobody told", Ending(status=200, streamed=True, countable=True), Price(Decimal(0), Decimal(0), audio_second_usd=Decimal("0.0001")), Settlement(HOLD, "held")),
 ]  # fmt: skip
 
@@ -89,3 +95,20 @@ def test_a_reply_that_names_another_model_is_settled_at_its_price(served: str | 
     prices = Prices(PRICE, served=lambda model: DEAR if model == "dear" else None)
     assert prices.by(served).own == due
     assert prices.by(served).under((("service_tier", "flex"),)).own == due
+
+
+@pytest.mark.parametrize(
+    ("source", "ending", "is_worth"),
+    [
+        ("counted", Ending(status=200, complete=False), True),
+        ("held", Ending(status=200, binary=True), True),
+        ("unknown", Ending(status=200, complete=False), True),
+        ("reported", Ending(status=200, complete=False), False),
+        ("computed", Ending(status=200, complete=False), False),
+        ("held", Ending(status=200), False),
+        ("held", Ending(status=None, complete=False), False),
+        ("held", Ending(status=502, complete=False), False),
+    ],
+)
+def test_only_what_began_and_did_not_say_its_price_is_asked_for(source: Source, ending: Ending, is_worth: bool) -> None:
+    assert is_worth_asking(Settlement(5, source), ending) is is_worth

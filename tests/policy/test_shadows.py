@@ -106,6 +106,7 @@ def test_nothing_stays_held_and_both_have_spent_the_same(calls: list[tuple[int, 
         books.settle(str(number), cost)
     spent = sum(cost for _, _, cost, _ in calls)
     assert stands(books) == {REAL.id: (spent, 0), SHADOW.id: (spent, 0)}
+    assert all(account.is_idle for account in books._accounts.values())
 
 
 BOUND = Bound(
