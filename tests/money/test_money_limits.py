@@ -105,13 +105,14 @@ def test_the_limits_of_everything_together_and_of_a_key_are_taken_in_one_step(
 def test_one_call_takes_from_the_limits_once_however_many_attempts_it_takes(
     start_toll: StartToll, mock: Mock, stream: bool
 ) -> None:
+    # so little is free that each attempt is judged before it takes: its own place is not in its way
     daemon = start_toll(
-        alice={"limits": [{"requests": 10, "per": "day"}]},
+        alice={"limits": [{"requests": 10, "per": "day"}, {"concurrent": 1}], "budgets": [{"usd": 1, "per": "total"}]},
         models={"m": priced("first/error?status=503&times=2&tokens=1&cost=0.01")},
         providers={"first": mock.provider("mock")},
         retries={"attempts": 3, "first_wait": 0.01},
     )
-    reply = daemon.post("/v1/chat/completions", ask("m", stream=stream))
+    reply = daemon.post("/v1/chat/completions", ask("m", stream=stream, max_tokens=None))
     assert (reply.status, reply.header("x-tollkeeper-attempts")) == (200, "3")
     assert reply.header("x-ratelimit-remaining-requests") == "9"
 
@@ -133,3 +134,12 @@ def test_a_call_that_its_budget_turns_away_takes_nothing_from_the_limits(start_t
     assert {daemon.chat("quick", max_tokens=1000).error["code"] for _ in range(3)} == {"budget_exceeded"}
     reply = daemon.chat("quick", max_tokens=100)
     assert (reply.status, reply.header("x-ratelimit-remaining-requests")) == (200, "8")
+
+
+# little room, which is looked at first, and plenty, of which is taken at once
+@pytest.mark.parametrize("usd", [1, 1000])
+def test_a_call_that_a_limit_turns_away_holds_nothing(start_toll: StartToll, usd: int) -> None:
+    alice = {"limits": [{"requests": 1, "per": "day"}], "budgets": [{"usd": usd, "per": "total"}]}
+    daemon = start_toll(alice=alice, models={"m": priced(QUICK)})
+    assert [daemon.chat("m").status for _ in range(3)] == [200, 429, 429]
+    assert daemon.metric("tollkeeper_budget_held_usd", budget="key:alice:total") == 0
