@@ -24,6 +24,7 @@ Access = Literal["rw", "ro"]
 
 _BUSY_SECONDS = 5.0
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_CLOSED = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _SETTINGS = (
     "PRAGMA foreign_keys = ON",
@@ -123,7 +124,12 @@ def trouble(path: Path, error: Exception) -> StoreError:
     """What an error of the driver's or SQLAlchemy's is to whoever asked."""
     if is_damage(error):
         return LedgerDamaged(str(path), sentence_of(error))
-    return LedgerUnavailable(str(_cause(error)))
+    also = (
+        f"; even to be read, it needs a folder this user can write to: {path.parent}"
+        if _code_of(error) in _CLOSED
+        else ""
+    )
+    return LedgerUnavailable(f"{_cause(error)}{also}")
 
 
 def _code_of(error: Exception) -> int:

@@ -253,7 +253,17 @@ def test_a_name_makes_no_line_of_its_own(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "written"), [("=1+2", "'=1+2"), ("+a", "'+a"), ("-a", "'-a"), ("@a", "'@a"), ("a=1", "a=1"), ("", "")]
+    ("name", "written"),
+    [
+        ("=1+2", "'=1+2"),
+        ("+a", "'+a"),
+        ("-a", "'-a"),
+        ("@a", "'@a"),
+        ("a=1", "a=1"),
+        ("", ""),
+        ("\r=1", "'\\r=1"),
+        ("a\x1b[31m\n\u202eb", "a\\x1b[31m\\n\\u202eb"),
+    ],
 )
 def test_a_formula_in_a_name_reaches_no_spreadsheet(name: str, written: str) -> None:
     assert harmless(name) == written

@@ -236,3 +236,11 @@ def test_a_daemon_knows_what_the_one_before_it_saw(daemon: Daemon, upstream: Ups
     upstream.models["/local/v1/models"] = b'{"data":[{"id":"llama9"}]}'
     told = command(daemon, "models", "sync")
     assert "  new        local: llama9" in told
+
+
+def test_a_list_longer_than_any_is_not_read(daemon: Daemon, upstream: Upstream) -> None:
+    upstream.models["/local/v1/models"] = b'{"data":[{"id":"llama7"}]}'
+    command(daemon, "models", "sync")
+    upstream.models["/local/v1/models"] = listed(*({"id": f"model-{number}"} for number in range(120_000)))
+    assert "its list of models is too long to be one" in command(daemon, "models", "sync")
+    assert "llama7" in (daemon.folder / "state" / "listed.json").read_text()

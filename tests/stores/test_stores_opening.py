@@ -15,8 +15,8 @@ import pytest
 from alembic.script import ScriptDirectory
 from sqlalchemy.exc import OperationalError
 
-from proxy.stores.database import engine_for
-from proxy.stores.failures import LedgerDamaged, LedgerTooNew
+from proxy.stores.database import engine_for, reading
+from proxy.stores.failures import LedgerDamaged, LedgerTooNew, LedgerUnavailable
 from proxy.stores.ledger.known import REVISIONS
 from proxy.stores.ledger.link import Link
 from proxy.stores.ledger.opening import MOST_CHECKED_BYTES, TABLES, open_ledger
@@ -237,3 +237,10 @@ def test_a_killed_creation_leaves_an_empty_file_that_is_filled_next_time(path: P
     path.touch()
     open_ledger(path)
     assert revision_in(path) == [(REVISIONS[-1],)]
+
+
+def test_a_file_that_cannot_be_opened_is_told_with_what_it_needs(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    needs = "needs a folder this user can write to: .*gone"
+    with pytest.raises(LedgerUnavailable, match=needs), reading(tmp_path / "gone" / "ledger.db"):
+        pass

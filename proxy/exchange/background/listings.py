@@ -23,6 +23,7 @@ from proxy.policy.names.news import Change, Listed, compare, listed_of
 from proxy.policy.values import Provider, Settings
 from proxy.wire.call import Call
 from proxy.wire.endpoints import endpoint_for
+from proxy.wire.json_text import is_parsed_quickly
 
 _AT_ONCE = 4
 _MOST_LISTED = 5000
@@ -112,7 +113,7 @@ class Listings:
     async def _refresh(self, provider: Provider) -> dict[str, Listed]:
         # by default OpenRouter lists models that answer in text only
         path = "/models?output_modalities=all" if provider.kind == "openrouter" else "/models"
-        body = await self._upstream.get_json(provider, path, own_headers(provider))
+        body = await self._fetched(provider, path)
         if provider.kind == "openrouter":
             try:  # each list is good without the other
                 await self._take_images(provider)
@@ -123,6 +124,13 @@ class Listings:
         listed = _listed_ids(body)
         self.listed[provider.name] = frozenset(listed)
         return listed
+
+    async def _fetched(self, provider: Provider, path: str) -> bytes:
+        """A list, which is read as a whole. Raises ValueError where that would be more than any list there is."""
+        body = await self._upstream.get_json(provider, path, own_headers(provider))
+        if not is_parsed_quickly(body):
+            raise ValueError("its list of models is too long to be one")
+        return body
 
     async def _take_catalogue(self, body: bytes) -> None:
         new = await asyncio.to_thread(read_feed, body)
@@ -135,7 +143,7 @@ class Listings:
     async def _take_images(self, provider: Provider) -> None:
         """The models that draw, each with the records of its endpoints; who has none to tell keeps what is known."""
         headers = own_headers(provider)
-        rows = read_rows(await self._upstream.get_json(provider, "/images/models", headers))
+        rows = read_rows(await self._fetched(provider, "/images/models"))
         before, places = {row["id"]: row for row in self._rows}, asyncio.Semaphore(_AT_ONCE)
 
         async def with_endpoints(row: dict[str, Any]) -> dict[str, Any]:

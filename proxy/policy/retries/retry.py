@@ -8,6 +8,7 @@ may have been billed. One is sent once more: whose connection, kept from before,
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Literal
@@ -26,6 +27,7 @@ TIMEOUTS = frozenset({408, 504, 524})
 # what a use case may name beside statuses
 FALLBACK_WORDS = ("unreachable", "timeout", "budget")
 _SPENT = frozenset({"budget_exceeded", "budget_in_flight", "session_budget_exceeded"})
+_LONGEST_HINT_SECONDS = 1e9
 _NOT_HELD = _SPENT | {"model_not_priced", "model_not_found"}
 
 Trouble = Literal["none", "unhealthy", "unreachable", "stale_connection", "no_answer", "no_event"]
@@ -170,8 +172,8 @@ def retry_after_seconds(milliseconds: str | None, seconds: str | None, now: date
             value = float(text) * scale
         except ValueError:
             continue
-        if 0 <= value < 10**9:
-            return value
+        if 0 <= value < math.inf:
+            return min(value, _LONGEST_HINT_SECONDS)
     if seconds is None:
         return None
     try:
@@ -180,4 +182,4 @@ def retry_after_seconds(milliseconds: str | None, seconds: str | None, now: date
         return None
     if date.tzinfo is None:
         return None
-    return max(0.0, (date - now).total_seconds())
+    return min(max(0.0, (date - now).total_seconds()), _LONGEST_HINT_SECONDS)

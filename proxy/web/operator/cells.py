@@ -9,5 +9,7 @@ def sources_text(sources: dict[str, int]) -> str:
 
 
 def harmless(name: str) -> str:
-    """A name that a spreadsheet would take for a formula is quoted: clients choose some of them."""
-    return f"'{name}" if name[:1] in ("=", "+", "-", "@", "\t", "\r") else name
+    """A name that a spreadsheet would take for a formula is quoted, and what would steer a terminal is an escape: clients
+    choose some of them."""
+    shown = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in name)
+    return f"'{shown}" if name[:1] in ("=", "+", "-", "@", "\t", "\r") else shown
