@@ -212,7 +212,8 @@ class Exchange:
             raise
         record.calls += 1
         record.phase, record.sent_at, record.opened_at = "sent", time.monotonic(), None
-        record.findings, record.held, record.asked_of = Findings(shape), held, provider
+        gives_way = way is not None and attempt.target + 1 < len(job.plan.targets)
+        record.findings, record.held, record.asked_of = Findings(shape, gives_way), held, provider
         try:
             outcome = await self.upstream.send(job, request, pieces, held, client)
         except BaseException as error:

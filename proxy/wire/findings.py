@@ -25,8 +25,7 @@ from proxy.wire.usage import NO_USAGE, Usage
 from proxy.wire.usage_plain import may_have_searched, read_plain_reply
 from proxy.wire.usage_told import UsageTold
 
-_NONE: frozenset[int] = frozenset()
-_FIRST = frozenset({0})
+_NONE, _FIRST = frozenset[int](), frozenset({0})
 _MOST_CHOICES = 128  # `n` goes no further (wire.md 2.2)
 _TERMS = ("service_tier", "speed", "inference_geo")
 _TERMINAL = frozenset({"message_stop", "response.completed", "response.failed", "response.incomplete"})
@@ -49,6 +48,7 @@ class Findings(Struct, eq=False):
     """
 
     _shape: Shape
+    gives_way: bool = False  # a response that failed need not pass as it came, and another target is left
     _told: UsageTold | None = None
     _usage_as_of: int = -1
     _usage_read: Usage | None = None
@@ -144,9 +144,10 @@ class Findings(Struct, eq=False):
     @property
     def failed(self) -> bool:
         """A 200 that is no answer: an error and no output, on the endpoints where that can be told."""
-        if self.error is None or self._shape not in ("chat", "completions", "messages"):
-            return self._shape == "responses" and is_of_no_endpoint(self.error)
-        return not self.has_output and not (self.countable and self.counted_output)
+        if self._shape == "responses":
+            return is_of_no_endpoint(self.error) or (self.gives_way and self.broke and self.said_nothing)
+        is_told = self.broke and self._shape in ("chat", "completions", "messages")
+        return is_told and not self.has_output and not (self.countable and self.counted_output)
 
     @property
     def broke(self) -> bool:

@@ -35,6 +35,9 @@ def daemon(upstream_server: Upstream, tmp_path_factory: pytest.TempPathFactory) 
     for name in ("unknown", "learner", *studios):
         config["providers"][name] = {**free, "base_url": f"{upstream_server.url}/{name}/v1"}
     config["models"]["two-tongues"] = {"target": "local/llama3.1", "fallbacks": ["anthropic/claude-sonnet-4.5"]}
+    for name in ("False", "True"):
+        target = {"target": f"only-responses/gpt-{name}", "fallbacks": ["local/llama3.1"]}
+        config["models"][f"stands-in-{name}"] = target
     config["keys"]["strict"] = {"key": "sk-strict", "translation": {"lossy": "reject"}}
     with Daemon(config, tmp_path_factory.mktemp("translation"), key=CLIENT_KEY) as running:
         yield running
@@ -229,6 +232,21 @@ def test_a_response_that_failed_is_told_as_it_says(
         client.chat.completions.create(model="only-responses/gpt-x", messages=HI, stream=streamed)
     assert (told.value.code, told.value.body["message"]) == (code, error["message"])
     assert "x-should-retry" not in told.value.response.headers
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_response_that_failed_goes_to_the_fallback_of_a_chat(
+    daemon: Daemon, upstream: Upstream, streamed: bool
+) -> None:
+    error = {"code": "server_error", "message": "It broke."}
+    failed = json_reply({"id": "resp_1", "object": "response", "status": "failed", "error": error, "output": []})
+    if streamed:
+        failed = sse(event({"type": "error", **error, "param": None, "sequence_number": 0}))
+    upstream.expect(failed, failed, failed, sse(chat_stream()) if streamed else json_reply(chat_reply()))
+    reply = daemon.post("/v1/chat/completions", {"model": f"stands-in-{streamed}", "messages": HI, "stream": streamed})
+    assert reply.status == 200 and b"chat.completion" in reply.body and b"error" not in reply.body
+    paths = [call.target for call in upstream.wait_for_calls(4)]
+    assert paths == [*["/only-responses/v1/responses"] * 3, "/local/v1/chat/completions"]
 
 
 def test_an_error_without_a_code_has_none(daemon: Daemon, upstream: Upstream) -> None:
