@@ -210,10 +210,9 @@ class Exchange:
             if held is not None:
                 held.withdraw()
             raise
-        record.calls += 1
+        record.calls, record.held, record.asked_of = record.calls + 1, held, provider
         record.phase, record.sent_at, record.opened_at = "sent", time.monotonic(), None
-        gives_way = way is not None and attempt.target + 1 < len(job.plan.targets)
-        record.findings, record.held, record.asked_of = Findings(shape, gives_way), held, provider
+        record.findings = Findings(shape, way is not None and attempt.target + 1 < len(job.plan.targets))
         try:
             outcome = await self.upstream.send(job, request, pieces, held, client)
         except BaseException as error:

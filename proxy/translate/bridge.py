@@ -137,7 +137,7 @@ class Bridge:
             return ChatStream(self.identity, include_usage=asked.include_usage, shown=shown, functions=asked.functions)
         if self.target == "messages":
             return MessagesStream(self.identity, shown=shown)
-        return ResponsesStream(self.identity)
+        return ResponsesStream(self.identity, self._request.echo)
 
     def _new_reader(self) -> StreamReader:
         if self.source == "chat":
@@ -227,7 +227,7 @@ class Bridge:
             return encode(chat_reply(reply, self.identity, shown=shown, functions=self._request.functions))
         if self.target == "messages":
             return encode(messages_reply(reply, self.identity, shown=shown))
-        response = responses_reply(reply, self.identity)
+        response = responses_reply(reply, self.identity, self._request.echo)
         self._items = response["output"]
         return encode(response)
 

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from proxy.translate.chat_reading import IN_CONTENT, arguments_of, extra_of, read_detail, thought_in
+from proxy.translate.chat_reading import arguments_of, extra_of
+from proxy.translate.chat_thoughts import IN_CONTENT, read_detail, thought_in
 from proxy.translate.faults import INCOMPLETE, fault_of
 from proxy.translate.logprobs import read_logprobs
 from proxy.translate.losses import Losses

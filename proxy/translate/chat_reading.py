@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from proxy.translate.chat_thoughts import IN_CONTENT, read_thoughts, thought_in
 from proxy.translate.losses import Losses, tool_field
 from proxy.translate.media import from_url
 from proxy.translate.values import (
@@ -44,7 +45,15 @@ _ROLES: dict[str, Role] = {
     "function": "tool",
 }
 _SWITCHES = {"enabled": True, "adaptive": True, "disabled": False}  # of `thinking`, which some have in chat
-IN_CONTENT = "content"  # where thoughts came, and nobody takes them back
+# What is read of a message, of a part of it, and of a tool; annotations are where an answer's words came from.
+_OF_MESSAGE = frozenset(
+    "name content tool_call_id tool_calls function_call refusal audio reasoning reasoning_content reasoning_details "
+    "annotations".split()
+)
+_OF_PART = frozenset("text image_url file input_audio refusal thinking cache_control prompt_cache_breakpoint".split())
+_AROUND_A_TOOL = frozenset({"function", "custom", "cache_control"})
+_OF_TOOL = frozenset("name description parameters strict format".split())
+_OF_THINKING = frozenset("effort max_tokens enabled exclude summary budget_tokens".split())
 # Members that are read here; the rest is either called the same elsewhere or lost.
 _READ = frozenset(
     "model messages tools functions tool_choice function_call parallel_tool_calls max_tokens max_completion_tokens "
@@ -73,7 +82,7 @@ def read_chat(body: dict[str, Any], losses: Losses) -> Request:
         stream=body.get("stream") is True,
         include_usage=isinstance(options, dict) and options.get("include_usage") is True,
         format=read_format(body.get("response_format"), losses),
-        thinking=_thinking(body),
+        thinking=_thinking(body, losses),
         user=a_text(body.get("user")) or a_text(body.get("safety_identifier")),
         tier=a_text(body.get("service_tier")),
         metadata=body.get("metadata"),
@@ -91,6 +100,7 @@ def read_chat(body: dict[str, Any], losses: Losses) -> Request:
 
 def _turn(message: dict[str, Any], losses: Losses) -> Turn:
     role = _ROLES.get(a_text(message.get("role")), "user")
+    losses.beside(message, _OF_MESSAGE)
     losses.unless_empty("message_name", message.get("name") if message.get("role") != "function" else None)
     parts = read_content(message.get("content"), losses)
     if role == "tool":
@@ -101,14 +111,17 @@ def _turn(message: dict[str, Any], losses: Losses) -> Turn:
         parts = [*read_thoughts(message), *parts]
         if refusal := a_text(message.get("refusal")):
             parts.append(Refusal(refusal))
-        parts += [_use(an_object(call, "tool_calls")) for call in a_list(message.get("tool_calls"), "tool_calls")]
+        parts += [
+            _use(an_object(call, "tool_calls"), losses) for call in a_list(message.get("tool_calls"), "tool_calls")
+        ]
         if isinstance(called := message.get("function_call"), dict):
             parts.append(ToolUse(a_text(called.get("name")), a_text(called.get("name")), arguments_of(called)))
     return Turn(role, parts)
 
 
-def _use(call: dict[str, Any]) -> ToolUse:
+def _use(call: dict[str, Any], losses: Losses) -> ToolUse:
     identity = a_text(call.get("id"))
+    losses.beside(call, _AROUND_A_TOOL)
     if isinstance(custom := call.get("custom"), dict):
         return ToolUse(identity, a_text(custom.get("name")), a_text(custom.get("input")), "custom")
     function = call.get("function")
@@ -141,43 +154,6 @@ def _rejoin(turns: list[Turn]) -> None:
                 part.kind = "custom"
 
 
-def read_thoughts(message: dict[str, Any]) -> list[Part]:
-    """The thoughts of an assistant's message: OpenRouter's blocks, or the text under either of its names."""
-    details = message.get("reasoning_details")
-    if isinstance(details, list) and details:
-        return _joined([thought for block in details if isinstance(block, dict) and (thought := read_detail(block))])
-    for name in ("reasoning_content", "reasoning"):
-        if text := a_text(message.get(name)):
-            return [Reasoning(text, origin=name)]
-    return []
-
-
-def _joined(thoughts: list[Reasoning]) -> list[Part]:
-    """Blocks with one id are one run of thoughts: what is told of it, and what only its maker can read."""
-    parts: list[Part] = []
-    last: Reasoning | None = None
-    for thought in thoughts:
-        if last is not None and thought.id and (thought.id, thought.origin) == (last.id, last.origin):
-            last.text, last.data = last.text + thought.text, last.data + thought.data
-            continue
-        parts.append(thought)
-        last = thought
-    return parts
-
-
-def read_detail(block: dict[str, Any]) -> Reasoning | None:
-    """One block of `reasoning_details` (wire.md 1.5)."""
-    made_by = a_text(block.get("format"))
-    origin = (
-        "anthropic" if made_by.startswith("anthropic") else "openai" if "openai" in made_by else "reasoning_details"
-    )
-    text = a_text(block.get("text")) or a_text(block.get("summary"))
-    thought = Reasoning(
-        text, a_text(block.get("signature")), a_text(block.get("data")), a_text(block.get("id")), origin
-    )
-    return thought if thought.text or thought.signature or thought.data else None
-
-
 def read_content(content: Any, losses: Losses) -> list[Part]:
     """The parts of a message's content."""
     if isinstance(content, str):
@@ -188,6 +164,7 @@ def read_content(content: Any, losses: Losses) -> list[Part]:
 
 def _part(part: dict[str, Any], losses: Losses) -> Part | None:
     kind, cache = part.get("type"), part.get("cache_control") or part.get("prompt_cache_breakpoint")
+    losses.beside(part, _OF_PART)
     if kind == "text":
         return Text(a_text(part.get("text")), cache=cache)
     if kind == "image_url":
@@ -211,20 +188,15 @@ def _part(part: dict[str, Any], losses: Losses) -> Part | None:
     return None
 
 
-def thought_in(part: dict[str, Any]) -> str:
-    """The thoughts of a part of content, as Mistral has them: a list of texts."""
-    said = part.get("thinking")
-    texts = said if isinstance(said, list) else [{"text": said}]
-    return "".join(a_text(inner.get("text")) for inner in texts if isinstance(inner, dict))
-
-
 def _tools(body: dict[str, Any], losses: Losses) -> list[Tool]:
     offered = [an_object(tool, "tools") for tool in a_list(body.get("tools"), "tools")]
     offered += [{"function": function} for function in a_list(body.get("functions"), "functions")]
     tools = []
     for tool in offered:
+        if "function" in tool or "custom" in tool:
+            losses.beside(tool, _AROUND_A_TOOL)
         if isinstance(function := tool.get("function"), dict):
-            losses.of_tool(function)
+            losses.beside(function, _OF_TOOL)
             tools.append(
                 Tool(
                     name=a_text(function.get("name")),
@@ -235,6 +207,7 @@ def _tools(body: dict[str, Any], losses: Losses) -> list[Tool]:
                 )
             )
         elif isinstance(custom := tool.get("custom"), dict):
+            losses.beside(custom, _OF_TOOL)
             named = a_text(custom.get("name")), a_text(custom.get("description"))
             tools.append(Tool(*named, kind="custom", format=custom.get("format")))
         else:
@@ -278,9 +251,10 @@ def read_format(said: Any, losses: Losses) -> Format | None:
     return Format(inner.get("schema"), *named, a_flag(inner.get("strict")))
 
 
-def _thinking(body: dict[str, Any]) -> Thinking:
+def _thinking(body: dict[str, Any], losses: Losses) -> Thinking:
     said, told = body.get("reasoning"), body.get("thinking")
     said, told = said if isinstance(said, dict) else {}, told if isinstance(told, dict) else {}
+    losses.beside(said | told, _OF_THINKING, "reasoning")
     effort = a_text(body.get("reasoning_effort")) or a_text(said.get("effort"))
     budget = a_count(said.get("max_tokens")) or a_count(told.get("budget_tokens"))
     on = False if effort == "none" else _SWITCHES.get(a_text(told.get("type")), a_flag(said.get("enabled")))

@@ -196,11 +196,11 @@ def details(thought: Reasoning, index: int) -> list[dict[str, Any]]:
     shared: dict[str, Any] = {"format": origins.get(thought.origin, "unknown")}
     if thought.id:
         shared["id"] = thought.id
-    if not thought.data:
-        signature = {"signature": thought.signature} if thought.signature else {}
-        return [{"type": "reasoning.text", "text": thought.text, **signature, **shared, "index": index}]
-    told = [{"type": "reasoning.summary", "summary": thought.text}] if thought.text else []
-    blocks = [*told, {"type": "reasoning.encrypted", "data": thought.data}]
+    is_summary = (thought.data or thought.origin == "openai") and not thought.is_full
+    kind, member = ("reasoning.summary", "summary") if is_summary else ("reasoning.text", "text")
+    signature = {"signature": thought.signature} if thought.signature else {}
+    told = [{"type": kind, member: thought.text, **signature}] if thought.text or not thought.data else []
+    blocks = told + ([{"type": "reasoning.encrypted", "data": thought.data}] if thought.data else [])
     return [{**block, **shared, "index": index + place} for place, block in enumerate(blocks)]
 
 

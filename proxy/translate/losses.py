@@ -102,15 +102,15 @@ class Losses:
         if value not in (None, "", [], {}, ()) and not (value == 0 and field.endswith("_penalty")):
             self.add(field)
 
-    def of_tool(self, tool: dict[str, Any]) -> None:
-        """Note what is said of a client's tool beside its name, its words and its arguments."""
-        environment = tool.get("environment")
-        has_skills = isinstance(environment, dict) and bool(environment.get("skills"))
-        if has_skills or any(tool.get(name) not in (None, False, [], ["direct"]) for name in _OF_TOOLS):
-            self.add("other")
+    def beside(self, said: dict[str, Any], known: frozenset[str], field: Field = "other") -> None:
+        """Note what an object says beside what is `known` of it, and its labels; what is empty or usual is nothing."""
+        if any(said[name] not in _USUAL for name in said.keys() - known - _LABELS):
+            self.add(field)
 
 
-_OF_TOOLS = ("allowed_callers", "async", "defer_loading", "input_examples", "output_schema")
+# What tells objects apart, or how far they are: nothing that a model is told.
+_LABELS = frozenset({"id", "type", "role", "status", "object", "index"})
+_USUAL: tuple[Any, ...] = (None, False, "", [], {}, ["direct"], {"type": "direct"}, {"type": "local"})
 
 # A provider's own tools by the beginning of their type, at whichever provider.
 _TOOLS: tuple[tuple[str, Field], ...] = (

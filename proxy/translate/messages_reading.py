@@ -50,6 +50,17 @@ _BEGINS = {"type": "create"}
 # reads it, and where it stands no server could go on from what it knows of the prompt.
 _ATTRIBUTION = "x-anthropic-billing-header:"
 _TIERS = {"auto": "auto", "standard_only": "default"}
+# What is read of a message, of a block in it, of a tool, and of how it is to think and to answer. That a tool's arguments
+# are to come as they are made is what the others do.
+_OF_MESSAGE = frozenset({"content"})
+_KINDS = ("text", "thinking", "redacted_thinking", "tool_use", "tool_result", "image", "document", "search_result")
+_OF_BLOCK = frozenset(
+    "text citations cache_control thinking signature data name input content tool_use_id is_error source title context "
+    "transformations".split()
+)
+_OF_TOOL = frozenset("name description input_schema strict cache_control eager_input_streaming".split())
+_OF_THINKING = frozenset({"budget_tokens", "display"})
+_OF_OUTPUT = frozenset({"effort", "format"})
 
 
 def read_messages(body: dict[str, Any], losses: Losses) -> Request:
@@ -58,8 +69,8 @@ def read_messages(body: dict[str, Any], losses: Losses) -> Request:
     turns = [Turn("system", told)] if told else []
     for message in a_list(body.get("messages"), "messages"):
         said = an_object(message, "messages")
-        content = said.get("content")
-        parts = read_content([{"type": "text", "text": content}] if isinstance(content, str) else content, losses)
+        losses.beside(said, _OF_MESSAGE)
+        parts = read_content(_blocks(said), losses)
         turns.append(Turn(_ROLES.get(a_text(said.get("role")), "user"), parts))
     if turns and turns[-1].role == "assistant":
         losses.add("prefill", "changed")
@@ -68,7 +79,8 @@ def read_messages(body: dict[str, Any], losses: Losses) -> Request:
     output = body.get("output_config")
     output = output if isinstance(output, dict) else {}
     _note(body, losses)
-    losses.unless_empty("other", output.get("task_budget"))
+    losses.beside(output, _OF_OUTPUT)
+    losses.beside(metadata if isinstance(metadata, dict) else {}, frozenset({"user_id"}), "metadata")
     return Request(
         model=a_text(body.get("model")),
         turns=turns,
@@ -82,13 +94,33 @@ def read_messages(body: dict[str, Any], losses: Losses) -> Request:
         stream=body.get("stream") is True,
         include_usage=True,
         format=_format(output.get("format", body.get("output_format"))),
-        thinking=_thinking(body.get("thinking"), a_text(output.get("effort"))),
+        thinking=_thinking(body.get("thinking"), a_text(output.get("effort")), losses),
         user=a_text(metadata.get("user_id")) if isinstance(metadata, dict) else "",
         tier=_TIERS.get(a_text(body.get("service_tier")), ""),
         extra={
             name: value for name, value in body.items() if name not in _READ and name not in _LOST and value is not None
         },
     )
+
+
+def _blocks(message: dict[str, Any]) -> Any:
+    """What a message says; of an assistant's the texts in a row are one: where it cites, each is a piece of a sentence."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}]
+    if message.get("role") != "assistant" or not isinstance(content, list):
+        return content
+    joined: list[Any] = []
+    for block in content:
+        if joined and _is_text(joined[-1]) and _is_text(block):
+            joined[-1] = {**joined[-1], **block, "text": joined[-1]["text"] + block["text"]}
+        else:
+            joined.append(block)
+    return joined
+
+
+def _is_text(block: Any) -> bool:
+    return isinstance(block, dict) and block.get("type") == "text" and isinstance(block.get("text"), str)
 
 
 def _note(body: dict[str, Any], losses: Losses) -> None:
@@ -119,6 +151,8 @@ def read_content(content: Any, losses: Losses) -> list[Part]:
 def read_block(block: dict[str, Any], losses: Losses) -> Part | None:
     """One block, as a request or a reply has them; None where nobody else has its like."""
     kind, cache = block.get("type"), block.get("cache_control")
+    if kind in _KINDS:
+        losses.beside(block, _OF_BLOCK)
     if kind == "text":
         return Text(a_text(block.get("text")), read_citations(block.get("citations"), losses), cache)
     if kind == "thinking":
@@ -212,7 +246,7 @@ def _tools(said: Any, losses: Losses) -> list[Tool]:
         if tool.get("type") not in (None, "custom"):
             losses.add(tool_field(tool.get("type")))
             continue
-        losses.of_tool(tool)
+        losses.beside(tool, _OF_TOOL)
         tools.append(
             Tool(
                 name=a_text(tool.get("name")),
@@ -249,8 +283,9 @@ def _format(said: Any) -> Format | None:
     return Format(None if schema == {"type": "object"} else schema)
 
 
-def _thinking(said: Any, effort: str) -> Thinking:
+def _thinking(said: Any, effort: str, losses: Losses) -> Thinking:
     said = said if isinstance(said, dict) else {}
+    losses.beside(said, _OF_THINKING, "thinking")
     kind = said.get("type")
     on = None if kind is None else kind != "disabled"
     return Thinking(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from proxy.errors import InvalidValue
-from proxy.translate.chat_reading import arguments_of, extra_of, read_content, read_thoughts
+from proxy.translate.chat_reading import arguments_of, extra_of, read_content
+from proxy.translate.chat_thoughts import read_thoughts
 from proxy.translate.faults import INCOMPLETE, fault_of
 from proxy.translate.logprobs import read_logprobs
 from proxy.translate.losses import Losses

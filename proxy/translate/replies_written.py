@@ -121,8 +121,8 @@ def _input(arguments: str) -> Any:
     return value if isinstance(value, dict) else {"arguments": arguments}
 
 
-def responses_reply(reply: Reply, identity: Identity) -> dict[str, Any]:
-    """A response."""
+def responses_reply(reply: Reply, identity: Identity, echo: dict[str, Any]) -> dict[str, Any]:
+    """A response; `echo` is what it repeats of its request."""
     output: list[dict[str, Any]] = []
     content: list[dict[str, Any]] = []
     for part in reply.parts:
@@ -138,7 +138,7 @@ def responses_reply(reply: Reply, identity: Identity) -> dict[str, Any]:
             prefix = "ctc" if part.kind == "custom" else "fc"
             output.append(call_item(part, f"{prefix}_{identity.id}_{len(output)}"))
     cut_off(output, reply.ending)
-    return ended(head(identity, reply.model, "completed"), output, reply.ending)
+    return ended(head(identity, reply.model, "completed", echo), output, reply.ending)
 
 
 def _said(part: Text | Refusal) -> list[dict[str, Any]]:

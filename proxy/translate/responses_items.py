@@ -41,6 +41,16 @@ _CALLS: dict[str, ToolKind] = {
 }
 # a conversation that its provider is to make shorter, or has: what it makes of it none else can read
 _SHORTENED = frozenset({"compaction", "compaction_summary", "compaction_trigger"})
+# What is read of an item, and of a part of a message; the limits of a shell's output are known to who ran it.
+_OF_ITEM = frozenset(
+    "content call_id name namespace arguments input output action operation summary encrypted_content environment "
+    "max_output_length tools execution".split()
+)
+_OF_PART = frozenset(
+    "text annotations logprobs refusal image_url file_id file_url file_data filename detail input_audio "
+    "prompt_cache_breakpoint".split()
+)
+_KINDS = frozenset({"", "message", "reasoning", *_CALLS})
 # an item by its id, None where it is not known
 Recall = Callable[[str], Any]
 _encode = msgspec.json.Encoder().encode
@@ -52,6 +62,8 @@ def read_items(items: list[Any], losses: Losses) -> list[Turn]:
     for item in items:
         item = an_object(item, "input")
         kind = a_text(item.get("type"))
+        if kind.removesuffix("_output") in _KINDS:
+            losses.beside(item, _OF_ITEM)
         if brings_tools(item):
             continue
         if kind.endswith("_output") and _CALLS.get(kind.removesuffix("_output")):
@@ -110,12 +122,15 @@ def read_output(item: dict[str, Any], losses: Losses) -> list[Part]:
 def read_reasoning(item: dict[str, Any]) -> Reasoning | None:
     """Thoughts: those that were sealed here, or the provider's."""
     data = a_text(item.get("encrypted_content"))
-    said = [*a_list(item.get("summary"), "summary"), *a_list(item.get("content"), "content")]
+    summary = a_list(item.get("summary"), "summary")
+    said = [*summary, *a_list(item.get("content"), "content")]
     text = "\n\n".join(a_text(part.get("text")) for part in said if isinstance(part, dict))
     sealed = unseal(data, text)
     if sealed is not None:
         return sealed
-    return Reasoning(text, data=data, id=a_text(item.get("id")), origin="openai") if text or data else None
+    is_full = bool(said) and not summary
+    thought = Reasoning(text, data=data, id=a_text(item.get("id")), origin="openai", is_full=is_full)
+    return thought if text or data else None
 
 
 def read_call(item: dict[str, Any], kind: ToolKind) -> ToolUse:
@@ -155,6 +170,7 @@ def read_parts(content: Any, losses: Losses) -> list[Part]:
 
 def _part(part: dict[str, Any], losses: Losses) -> Part | None:
     kind, cache = part.get("type"), part.get("prompt_cache_breakpoint")
+    losses.beside(part, _OF_PART)
     if kind in ("input_text", "output_text", "text", "summary_text"):
         citations, told = read_annotations(part.get("annotations"), losses), part.get("logprobs")
         return Text(a_text(part.get("text")), citations, cache, read_logprobs(told) if told else [])

@@ -14,9 +14,9 @@ from proxy.translate.usage import responses_usage
 from proxy.translate.values import Citation, Ending, Fault, Identity, Reasoning, ToolUse
 
 
-def head(identity: Identity, model: str, status: str) -> dict[str, Any]:
-    """A response of which there is nothing yet."""
-    return {
+def head(identity: Identity, model: str, status: str, echo: dict[str, Any]) -> dict[str, Any]:
+    """A response of which there is nothing yet, but for what it repeats of its request."""
+    begun: dict[str, Any] = {
         "id": named_id("responses", identity),
         "object": "response",
         "created_at": identity.created,
@@ -44,6 +44,10 @@ def head(identity: Identity, model: str, status: str) -> dict[str, Any]:
         "usage": None,
         "metadata": {},
     }
+    for name in ("reasoning", "text"):
+        if isinstance(told := echo.get(name), dict):
+            echo = {**echo, name: {**begun[name], **told}}
+    return begun | echo
 
 
 def ended(begun: dict[str, Any], output: list[dict[str, Any]], ending: Ending) -> dict[str, Any]:

@@ -37,6 +37,9 @@ _LOST: tuple[Field, ...] = ("truncation", "max_tool_calls", "context_management"
 _KINDS: dict[str, ToolKind] = {kind: kind for kind in get_args(ToolKind)}
 _USUAL = {"truncation": "disabled"}
 _KNOWN = frozenset({"reasoning.encrypted_content", INCLUDED})
+_OF_TOOL = frozenset("name description parameters strict format tools environment".split())
+_OF_THINKING = frozenset("effort summary generate_summary context mode".split())
+_OF_TEXT = frozenset({"format", "verbosity"})
 
 
 def read_responses(body: dict[str, Any], losses: Losses) -> Request:
@@ -44,6 +47,7 @@ def read_responses(body: dict[str, Any], losses: Losses) -> Request:
     text = body.get("text")
     text = text if isinstance(text, dict) else {}
     include = [a_text(wanted) for wanted in a_list(body.get("include"), "include")]
+    losses.beside(text, _OF_TEXT)
     _note(body, include, losses)
     instructions = a_text(body.get("instructions"))
     turns = [Turn("system", [Text(instructions)])] if instructions else []
@@ -70,10 +74,16 @@ def read_responses(body: dict[str, Any], losses: Losses) -> Request:
         logprobs=INCLUDED in include,
         top_logprobs=a_count(body.get("top_logprobs")) if INCLUDED in include else None,
         refers=body.get("store") is not False,
+        echo={name: body[name] for name in _ECHOED if body.get(name) is not None},
         extra={name: value for name, value in body.items() if name not in _NOT_EXTRA and value is not None},
     )
 
 
+# of what a response repeats, all that is small and read everywhere alike
+_ECHOED = (
+    "instructions max_output_tokens metadata parallel_tool_calls prompt_cache_key reasoning safety_identifier "
+    "temperature text tool_choice top_logprobs top_p user".split()
+)
 _NOT_EXTRA = _READ | set(_STATE) | set(_LOST)
 
 
@@ -96,15 +106,17 @@ def read_tools(said: Any, losses: Losses) -> list[Tool]:
     tools = []
     for tool in a_list(said, "tools"):
         tool = an_object(tool, "tools")
+        if tool.get("type") in (*_KINDS, "namespace"):
+            losses.beside(tool, _OF_TOOL)
         if tool.get("type") == "namespace":
             inner = read_tools(tool.get("tools"), losses)
             for one in inner:
                 one.namespace = a_text(tool.get("name"))
             tools += inner
-        elif _is_hosted(tool.get("environment")):
+        elif _is_hosted(environment := tool.get("environment")):
             losses.add("tools.code_execution")
         elif (kind := _KINDS.get(a_text(tool.get("type")))) is not None:
-            losses.of_tool(tool)
+            losses.beside(environment if isinstance(environment, dict) else {}, frozenset())
             tools.append(_tool(tool, kind))
         else:
             losses.add(tool_field(tool.get("type")))
@@ -148,6 +160,7 @@ def _choice(said: Any, losses: Losses) -> Choice | None:
 
 def _thinking(said: Any, losses: Losses) -> Thinking:
     said = said if isinstance(said, dict) else {}
+    losses.beside(said, _OF_THINKING, "reasoning")
     if said.get("context") not in (None, "auto") or said.get("mode") not in (None, "standard"):
         losses.add("reasoning", "changed")
     effort = a_text(said.get("effort"))

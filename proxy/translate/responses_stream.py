@@ -26,10 +26,11 @@ class _Call(Struct):
 
 
 class ResponsesStream(StreamWriter):
-    """Writes events. An item of words or thoughts ends where another kind begins; calls may be under way together."""
+    """Writes events; `echo` is what they repeat of the request. An item of words or thoughts ends where another kind begins; calls may be under way together."""
 
-    def __init__(self, identity: Identity) -> None:
+    def __init__(self, identity: Identity, echo: dict[str, Any]) -> None:
         super().__init__(identity)
+        self._echo = echo
         self._number = 0
         self._items = 0
         self._output: dict[int, dict[str, Any]] = {}
@@ -53,7 +54,7 @@ class ResponsesStream(StreamWriter):
 
     def begin(self, model: str) -> None:
         super().begin(model)
-        self._begun = out.head(self.identity, model, "in_progress")
+        self._begun = out.head(self.identity, model, "in_progress", self._echo)
         self._event("response.created", {"response": self._begun})
         self._event("response.in_progress", {"response": self._begun})
 

@@ -167,8 +167,9 @@ def _item(part: Part, losses: Losses) -> list[dict[str, Any]]:
     if isinstance(part, ToolResult):
         return [_result(part, losses)]
     if isinstance(part, Reasoning) and part.origin == "openai":
-        summary = [{"type": "summary_text", "text": part.text}] if part.text else []
-        item = {"type": "reasoning", "id": part.id, "summary": summary, "encrypted_content": part.data or None}
+        kind, member = ("reasoning_text", "content") if part.is_full else ("summary_text", "summary")
+        said = {"summary": [], member: [{"type": kind, "text": part.text}] if part.text else []}
+        item = {"type": "reasoning", "id": part.id, **said, "encrypted_content": part.data or None}
         return [{name: value for name, value in item.items() if value not in (None, "")}]
     losses.add("thinking")
     return []

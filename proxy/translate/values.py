@@ -62,7 +62,8 @@ class Media(Struct):
 
 
 class Reasoning(Struct):
-    """One run of thoughts. `signature` vouches for the text, `data` is what only its maker can read.
+    """One run of thoughts. `signature` vouches for the text, `data` is what only its maker can read; `is_full`: the text is
+    the thoughts themselves where their maker tells those and summaries of them apart.
 
     `origin` says whose it is: "anthropic", "openai", or the chat member it came in; only there it goes back to.
     """
@@ -72,6 +73,7 @@ class Reasoning(Struct):
     data: str = ""
     id: str = ""
     origin: str = ""
+    is_full: bool = False
 
 
 # The origin of what is no thought to be read, and goes back inside the call of a tool: Gemini's word for it.
@@ -164,7 +166,7 @@ class Request(Struct):
 
     `logprobs`: it wants to be told how likely the tokens were, and `top_logprobs` others in their place. `refers`: its client
     counts on the items of the reply being known by their ids. `functions`: it offered its tools in chat's older way, in which a
-    reply calls one of them, without an id.
+    reply calls one of them, without an id. `echo` is what a response repeats of its request.
     """
 
     model: str = ""
@@ -189,6 +191,7 @@ class Request(Struct):
     top_logprobs: int | None = None
     refers: bool = False
     functions: bool = False
+    echo: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
 
 

@@ -75,7 +75,7 @@ class StreamWriter:
             self._thought = Reasoning()
         mine = self._thought
         mine.signature, mine.data = mine.signature + thought.signature, mine.data + thought.data
-        mine.id, mine.origin = thought.id or mine.id, thought.origin
+        mine.id, mine.origin, mine.is_full = thought.id or mine.id, thought.origin, mine.is_full or thought.is_full
 
     def thought_over_now(self) -> None:
         """The thoughts are over: what comes next is something else."""

@@ -147,7 +147,7 @@ def canon(request: Request) -> dict[str, Any]:
         tool["strict"] = tool["strict"] or None
     for name in ("temperature", "top_p"):  # the usual one need not be said
         said[name] = None if said[name] == 1 else said[name]
-    for name in ("model", "include_usage"):
+    for name in ("model", "include_usage", "echo"):
         said.pop(name)
     return said
 

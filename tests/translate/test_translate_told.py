@@ -66,6 +66,16 @@ def test_a_document_may_be_words_or_blocks(target: Protocol) -> None:
     assert lost(translated("messages", target, said("messages", of_user(pictured)))[1]) == ["pictures"]
 
 
+HI = [{"role": "user", "content": "Hi"}]
+
+
+def called_by(caller: str) -> list[dict[str, Any]]:
+    """A call of a tool that this one made, and its result."""
+    call = {"type": "tool_use", "id": "call_1", "name": "f", "input": {}, "caller": {"type": caller}}
+    result = {"type": "tool_result", "tool_use_id": "call_1", "content": "x"}
+    return [{"role": "assistant", "content": [call]}, {"role": "user", "content": [result]}]
+
+
 LOST: list[tuple[Protocol, Protocol, dict[str, Any], list[str]]] = [
     ("messages", "chat", of_user({**DOCUMENT, "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBE"}}), ["other"]),
     ("messages", "chat", {"output_config": {"task_budget": {"type": "tokens", "total": 9000}}}, ["other"]),
@@ -74,6 +84,23 @@ LOST: list[tuple[Protocol, Protocol, dict[str, Any], list[str]]] = [
     ("messages", "chat", {"tools": [{"name": "f", "input_schema": PLAIN, "allowed_callers": ["direct"]}]}, []),
     ("messages", "chat", {"tools": [{"name": "f", "input_schema": PLAIN, "allowed_callers": ["code_execution_20250825"]}]}, ["other"]),
     ("responses", "chat", {"tools": [{"type": "function", "name": "f", "parameters": PLAIN, "output_schema": PLAIN}]}, ["other"]),
+    ("messages", "chat", {"tools": [{"name": "f", "input_schema": PLAIN, "eager_input_streaming": True}]}, []),
+    ("messages", "chat", {"thinking": {"type": "adaptive", "block_binding": {"mode": "strict"}}}, ["thinking"]),
+    ("messages", "chat", {"output_config": {"unheard_of": 1}}, ["other"]),
+    ("messages", "responses", {"messages": [{"role": "system", "content": "Be kind.", "clear_at": "turn_end"}, *HI]}, ["other"]),
+    ("messages", "responses", {"messages": [*HI, *called_by("direct")]}, []),
+    ("messages", "responses", {"messages": [*HI, *called_by("code_execution_20250825")]}, ["other"]),
+    ("responses", "messages", {"input": [{"role": "assistant", "content": "A", "phase": "commentary"}, *HI]}, ["other"]),
+    ("responses", "messages", {"input": [{"type": "message", "id": "msg_1", "status": "completed", **HI[0]}]}, []),
+    ("responses", "chat", {"input": [{"role": "user", "content": [{"type": "input_text", "text": "Hi", "unheard_of": 1}]}]}, ["other"]),
+    ("responses", "chat", {"tools": [{"type": "custom", "name": "f", "defer_loading": True}]}, ["other"]),
+    ("chat", "messages", {"messages": [*HI, {"role": "assistant", "content": "A", "prefix": True}, *HI]}, ["other"]),
+    ("chat", "messages", {"reasoning": {"effort": "low", "unheard_of": 1}}, ["reasoning"]),
+    ("chat", "messages", {"tools": [{"type": "function", "function": {"name": "f"}, "defer_loading": True}]}, ["other"]),
+    ("messages", "chat", {"metadata": {"user_id": "u", "team": "blue"}}, ["metadata"]),
+    ("responses", "messages", {"tools": [{"type": "web_search", "search_context_size": "low"}]}, ["tools.web_search"]),
+    ("responses", "messages", {"input": [{"type": "file_search_call", "id": "fs_1", "queries": ["x"], "status": "completed"}, *HI]}, ["input_items"]),
+    ("messages", "chat", {"messages": [*HI, {"role": "assistant", "content": [{"type": "mcp_tool_use", "id": "m", "name": "f", "input": {}, "server_name": "s"}]}, *HI]}, ["input_items"]),
     ("responses", "messages", {"reasoning": {"mode": "pro"}}, ["reasoning"]),
     ("responses", "chat", {"reasoning": {"context": "all_turns"}}, ["reasoning"]),
     ("responses", "chat", {"reasoning": {"context": "auto", "mode": "standard"}}, []),
@@ -241,3 +268,67 @@ def test_words_of_an_assistant_are_said_to_responses_as_strict_servers_take_them
         {"type": "output_text", "text": "Well.", "annotations": []},
         {"type": "refusal", "refusal": "No."},
     ]
+
+
+def test_the_pieces_of_a_cited_sentence_are_one_and_other_words_are_not() -> None:
+    pieces = [{"type": "text", "text": "The toll is "}, {"type": "text", "text": "two pence", "citations": []}]
+    searched = {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {}}
+    rest = {"type": "text", "text": "Anything else?"}
+    asked = {"role": "user", "content": [{"type": "text", "text": "What?"}, {"type": "text", "text": "Why?"}]}
+    answered = {"role": "assistant", "content": [*pieces, searched, rest]}
+    body, _ = translated("messages", "chat", {"messages": [asked, answered, *HI]})
+    assert [one["content"] for one in body["messages"][:2]] == ["What?\nWhy?", "The toll is two pence\nAnything else?"]
+
+
+THOUGHTS = {
+    "content": ([], [{"type": "reasoning_text", "text": "I think."}]),
+    "summary": ([{"type": "summary_text", "text": "I think."}], None),
+}
+
+
+@pytest.mark.parametrize("sealed", [None, "gAAA"])
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("member", THOUGHTS)
+@pytest.mark.parametrize("target", ["chat", "messages"])
+def test_thoughts_go_back_in_the_member_that_they_came_in(
+    target: Protocol, member: str, streamed: bool, sealed: str | None
+) -> None:
+    summary, content = THOUGHTS[member]
+    item = {"id": "rs_1", "type": "reasoning", "summary": summary, "content": content, "encrypted_content": sealed}
+    item = {name: value for name, value in item.items() if value is not None}
+    words = {"id": "m", "type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Yes."}]}
+    response = {"id": "resp_1", "model": "gpt-oss", "status": "completed", "output": [item, words]}
+    way = bridge("responses", target)
+    if streamed:
+        kind = "reasoning_text" if member == "content" else "reasoning_summary_text"
+        events = [
+            {"type": "response.created", "response": {**response, "output": []}},
+            {"type": "response.output_item.added", "output_index": 0, "item": {**item, "summary": [], "content": []}},
+            {"type": f"response.{kind}.delta", "output_index": 0, "item_id": "rs_1", "delta": "I think."},
+            {"type": "response.output_item.done", "output_index": 0, "item": item},
+            {"type": "response.completed", "response": response},
+        ]
+        told = read_stream(target, way.feed(stream_of("responses", events)) + way.finish())
+    else:
+        told = read_whole(target, way.whole(json.dumps(response).encode()))
+    before = told["choices"][0]["message"] if target == "chat" else {"role": "assistant", "content": told["content"]}
+    body, losses = translated(target, "responses", said(target, {"messages": [*HI, before, *HI]}))
+    assert body["input"][1] == item and not losses
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_response_repeats_its_request(streamed: bool) -> None:
+    labels = {"instructions": "Be brief.", "metadata": {"ticket": "17"}, "temperature": 0.5, "max_output_tokens": 99}
+    asked = {"input": "Hi", **labels, "text": {"verbosity": "low"}, "tools": [SHELL], "user": None}
+    way = bridge("chat", "responses", asked)
+    if streamed:
+        told = [chunk({"content": "Hello"}), chunk({}, "stop")]
+        stream = way.feed(stream_of("chat", told)) + way.finish()
+        begun = events_of(stream)[0]["response"]
+        answer = read_stream("responses", stream)
+        assert {name: begun[name] for name in labels} == labels
+    else:
+        choice = {"index": 0, "message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}
+        answer = read_whole("responses", way.whole(json.dumps({"model": "m", "choices": [choice]}).encode()))
+    assert {name: answer[name] for name in labels} == labels
+    assert answer["text"] == {"format": {"type": "text"}, "verbosity": "low"} and "user" not in answer
