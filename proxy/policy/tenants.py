@@ -77,7 +77,7 @@ def in_name_of(scope: str, caller: Caller) -> Caller:
     """Whoever makes a call of our own for one of this caller's: nobody's key, under a budget of that scope and those of the
     caller's tenant and of everybody; with the keys of that tenant and its privacy."""
     tenants = tuple(tenant_scope(name) for name in tenants_of(caller))
-    return replace(caller, name=scope, models=(), also=(), timing=False, scopes=(scope, *tenants, GLOBAL))
+    return replace(caller, name=scope, owner="", models=(), also=(), timing=False, scopes=(scope, *tenants, GLOBAL))
 
 
 def own_scopes(caller: Caller) -> tuple[str, ...]:

@@ -24,7 +24,17 @@ from proxy.policy.names.access import allowed_models, check_shared, choose
 from proxy.policy.names.feed import read_feed
 from proxy.policy.names.resolution import Names
 from proxy.policy.privacy import keeps_nothing, preference
-from proxy.policy.tenants import Accounts, children, is_own, is_within, most_output, own_scopes, scopes_of
+from proxy.policy.tenants import (
+    Accounts,
+    children,
+    in_name_of,
+    is_own,
+    is_within,
+    most_output,
+    own_scopes,
+    owner_of,
+    scopes_of,
+)
 from proxy.policy.values import Alias, Caller, Credential, Listen, Provider, Settings, Tenant
 from proxy.secret import Secret
 from proxy.web.client.keys import Keyring
@@ -302,3 +312,8 @@ def lines_of_a_call(tenants: int, keys: int) -> int:
 
 def test_a_call_takes_no_more_where_there_are_a_thousand_tenants_and_ten_thousand_keys() -> None:
     assert lines_of_a_call(1000, 10_000) == lines_of_a_call(1, 1)
+
+
+def test_what_is_asked_in_a_callers_name_owns_nothing_of_his() -> None:
+    caller = Caller("bob", tenant="acme", owner="alice#1")
+    assert owner_of(in_name_of("shadow:m", caller)) == "acme/shadow:m" != owner_of(caller)
