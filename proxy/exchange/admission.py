@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from proxy.errors import PolicyError
 from proxy.exchange.attempt import tokens_used
 from proxy.exchange.held import Accounting, Held
-from proxy.exchange.hold_terms import HoldTerms, terms_for
+from proxy.exchange.hold_terms import NO_LIMITS, HoldTerms, terms_for
 from proxy.exchange.job import Job
 from proxy.exchange.pacing import PATIENCE, Pacing
 from proxy.exchange.places import Places
@@ -91,7 +91,7 @@ class Admission:
         step or nothing, waiting for others' holds if need be; where there is room for it, there is nothing to await.
         `lowered_to` is the maximum a repair has set.
 
-        None for what costs nothing by its nature. Raises `PolicyError`.
+        None for what leaves no row. Raises `PolicyError`.
         """
         prepared, now = job.prepared, time.time()
         terms = None if prepared is None else prepared.terms
@@ -109,9 +109,12 @@ class Admission:
         return self._hold_with_care(job, route, terms)
 
     def terms(self, job: Job, route: Route, lowered_to: int | None = None) -> HoldTerms | None:
-        """What such an attempt holds; None for what costs nothing by its nature."""
-        if not job.call.endpoint.counts:
+        """What such an attempt holds; None for what leaves no row."""
+        endpoint = job.call.endpoint
+        if not (endpoint.counts or endpoint.is_free):
             return None
+        if endpoint.is_free and job.limits is None:
+            job.limits = NO_LIMITS
         job.under, terms = job.scopes, terms_for(self.accounting, (self.prices, self.rules), job, route, lowered_to)
         self._renew(job, terms, time.time())
         return terms
@@ -131,7 +134,7 @@ class Admission:
             job.course.goes_to(job.record.target)
         if self.places.names:
             self.places.take(job, route.provider)
-        if self.pacing.paces and terms is not None:
+        if self.pacing.paces and job.call.endpoint.counts:
             where = route.provider.tenant, route.provider.name, route.names[1]
             await self.pacing.enter(job, where, self.rules.wait_seconds)
         return await self.hold_unpaced(job, terms)

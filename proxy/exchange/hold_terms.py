@@ -18,7 +18,7 @@ from proxy.policy.money.bounds import Slope
 from proxy.policy.money.budgets import BudgetRules
 from proxy.policy.money.pricebook import PriceBook
 from proxy.policy.money.prices import Price
-from proxy.policy.money.quote import Quote, ample_pusd, quote_for, slope_for, with_maximum
+from proxy.policy.money.quote import FREE_QUOTE, Quote, ample_pusd, quote_for, slope_for, with_maximum
 from proxy.policy.money.requested import Requested
 from proxy.policy.money.settlement import Prices
 from proxy.policy.values import Caller
@@ -29,7 +29,7 @@ _COMMON = (
 )  # fmt: skip
 _UNKNOWN = BudgetSet("", [])
 _UNKNOWN.ends = -inf  # binds at no time: it is found out who does before a hold is taken
-_NO_LIMITS = Limiter(()).of(())
+NO_LIMITS = Limiter(()).of(())
 
 
 class HoldTerms(Struct, eq=False):
@@ -65,7 +65,7 @@ class HoldTerms(Struct, eq=False):
     slope: Slope | None
     fixed: Quote
     budget_set: BudgetSet = _UNKNOWN
-    limits: Limits = _NO_LIMITS
+    limits: Limits = NO_LIMITS
     is_plain: bool = False
     tells_more: bool = False
 
@@ -78,6 +78,8 @@ class HoldTerms(Struct, eq=False):
 
     def reckoning(self) -> Prices:
         """What it is paid by: as the lists have it that were in force when it was taken."""
+        if self.fixed is FREE_QUOTE:
+            return Prices(self.price)
         provider, book = self.route.provider, self.prices
         return Prices(
             self.price, partial(book.listed, provider), partial(book.served_price, provider, self.route.names)
@@ -92,7 +94,9 @@ def terms_for(
     call, record, (prices, rules) = job.call, job.record, lists
     weight = job.weight if lowered_to is None else with_maximum(job.weight, lowered_to)
     about = route.provider, [route.names, *[(name, name) for name in call.also_models]], prices, rules
-    slope, quote = slope_for(weight, *about), quote_for(weight, *about)
+    slope, quote = (
+        (None, FREE_QUOTE) if call.endpoint.is_free else (slope_for(weight, *about), quote_for(weight, *about))
+    )
     requested, price = weight.requested, quote.price
     bound = quote.bound if slope is None else slope.bound(0, requested.maximum)
     marks = record.marks.session, ",".join(record.marks.tags), job.caller.tenant

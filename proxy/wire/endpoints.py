@@ -28,8 +28,8 @@ class Endpoint(Struct, frozen=True):
     """One row.
 
     `name` is the label in logs and metrics. `shape` says how a reply reports errors, ends a
-    stream and states usage. `carries_model`: the body is read for its `model`. `metered`:
-    a call costs money. `unbounded`: nobody knows what a call may cost, nor by which model.
+    stream and states usage. `carries_model`: the body is read for its `model`. `metered`: what a
+    call costs is written down, 0 as well, which is all it ever costs where it `is_free`. `unbounded`: nobody knows what a call may cost, nor by which model.
     `listed`: it is a row of the table at all. `is_own`: no provider has it. Worked out of these: `draws`, whether its replies
     are pictures (large, slow to come, and priced by how many there are), `chats`, whether it is for models that chat, and
     `counts`, whether limits and budgets apply (it costs money, or nobody knows what it is).
@@ -43,6 +43,7 @@ class Endpoint(Struct, frozen=True):
     max_field: str | None = None
     unbounded: bool = False
     is_own: bool = False
+    is_free: bool = False
 
     draws: bool = False
     chats: bool = False
@@ -51,7 +52,7 @@ class Endpoint(Struct, frozen=True):
     def __post_init__(self) -> None:
         force_setattr(self, "draws", self.name in DRAWING)
         force_setattr(self, "chats", self.shape != "other" or self.name.startswith(("responses/", "messages/")))
-        force_setattr(self, "counts", self.metered or self.unbounded)
+        force_setattr(self, "counts", (self.metered and not self.is_free) or self.unbounded)
 
 
 MODEL_ROWS: dict[str, Endpoint] = {
@@ -63,7 +64,7 @@ MODEL_ROWS: dict[str, Endpoint] = {
     "/messages": Endpoint("messages", "messages", True, True, max_field="max_tokens"),
     "/messages/count_tokens": Endpoint("messages/count_tokens", "other", True),
     "/embeddings": Endpoint("embeddings", "other", True, True),
-    "/moderations": Endpoint("moderations", "other", True),
+    "/moderations": Endpoint("moderations", "other", True, True, is_free=True),
     "/rerank": Endpoint("rerank", "other", True, True),
     "/images": Endpoint("images", "other", True, True),
     "/images/generations": Endpoint("images/generations", "other", True, True),

@@ -15,6 +15,7 @@ from harness.steps import json_reply
 from harness.upstream import Upstream
 from money_books import books_of
 
+FREE_ROW = ("moderations", 0, "computed")
 LISTED_KEY = "sk-listed-canary"
 READ = (
     "batches",
@@ -61,13 +62,13 @@ def spent(upstream_server: Upstream, tmp_path_factory: pytest.TempPathFactory) -
     with Daemon(config, tmp_path_factory.mktemp("spent"), key=CLIENT_KEY) as running:
         yield running
         books = books_of(running)
-        assert not books.rows
+        assert {(row.endpoint, row.cost_pusd, row.source) for row in books.rows.values()} <= {FREE_ROW}
         assert not books.held
 
 
-def check_passed(reply: Reply, upstream: Upstream) -> None:
+def check_passed(reply: Reply, upstream: Upstream, cost: str | None = None) -> None:
     assert (reply.status, reply.json) == (200, {"ok": True}), reply.body
-    assert reply.header("x-tollkeeper-cost-usd") is None
+    assert reply.header("x-tollkeeper-cost-usd") == cost
     assert upstream.calls
 
 
@@ -86,7 +87,16 @@ def test_stopping_storing_and_deleting(spent: Daemon, upstream: Upstream, method
 @pytest.mark.parametrize(("path", "body"), ASKED)
 def test_moderating_and_counting(spent: Daemon, upstream: Upstream, path: str, body: dict[str, Any]) -> None:
     upstream.expect(json_reply({"ok": True}))
-    check_passed(spent.post(f"/v1/{path}", body), upstream)
+    check_passed(spent.post(f"/v1/{path}", body), upstream, "0.000000000000" if path == "moderations" else None)
+
+
+def test_what_was_moderated_is_a_row_that_costs_nothing(spent: Daemon, upstream: Upstream) -> None:
+    upstream.expect(json_reply({"ok": True, "model": "gpt-4o", "usage": {"prompt_tokens": 9, "completion_tokens": 0}}))
+    asked = spent.post("/v1/moderations", {"input": "hi", "model": "oai/gpt-4o"})
+    identity = asked.header("x-tollkeeper-request-id")
+    kept = [row for row in books_of(spent).rows.values() if row.request_id == identity]
+    assert [(row.endpoint, row.cost_pusd, row.source) for row in kept] == [FREE_ROW]
+    assert spent.chat("oai/gpt-4o").status == 402, "429: it took the one call a day of the limit"
 
 
 def test_a_file_is_sent(spent: Daemon, upstream: Upstream) -> None:

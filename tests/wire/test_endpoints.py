@@ -119,7 +119,7 @@ PAID = [
     ("/responses/input_tokens", "other", False, None),
     ("/messages/count_tokens", "other", False, None),
     ("/embeddings", "other", True, None),
-    ("/moderations", "other", False, None),
+    ("/moderations", "other", True, None),
     ("/rerank", "other", True, None),
     ("/images", "other", True, None),
     ("/images/generations", "other", True, None),

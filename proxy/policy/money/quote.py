@@ -70,6 +70,9 @@ class Quote(Struct, frozen=True):
         return self.bound.at(_at_most(LEAST_OUTPUT_TOKENS, self.bound)) if self.may_lower else self.bound.pusd
 
 
+FREE_QUOTE = Quote(FREE_OF_CHARGE, _NOTHING, False)
+
+
 class Go(Struct, frozen=True):
     """The hold to take, and the maximum of output tokens to put in; None leaves the request as it is."""
 
@@ -175,7 +178,7 @@ def quote_for(
     for label, model in models:
         price = prices.price(provider, label, model)
         if isinstance(price, Free):
-            return Quote(FREE_OF_CHARGE, _NOTHING, False)
+            return FREE_QUOTE
         own.append(price)
         if weight.endpoint not in BOUNDED:
             return Quote(price, None, False, Unbounded("endpoint"))
