@@ -55,7 +55,7 @@ def _tell(found: dict[str, Any]) -> None:
     say(found["selected_model"] or "No candidate fits.")
     if found["fallback_models"]:
         say(f"then: {', '.join(found['fallback_models'])}")
-    if found["selected_model"]:
+    if found["estimated_latency_ms"]:
         cost = "unknown" if found["estimated_cost_usd"] is None else dollars(found["estimated_cost_usd"])
         say(f"likely {cost}, {found['estimated_latency_ms'] / 1000:.1f} s; confidence {found['confidence']:.0%}")
     say(f"strategy {found['strategy']}, rule {found['rule']}")

@@ -75,7 +75,10 @@ def test_what_is_exported_passes_the_check_and_comes_back_whole(desk: Desk, tmp_
         (("set", "budgets.x", "{usd: 5, per: dya}"), "budgets.x.per: must be minute"),
         (("set", "budgets.x", "{usd: 5"), "is not closed"),
         (("set", "tenants.x", "{credentials: {mock: …abcd}}"), "tenants.x.credentials.mock is a secret as it is shown"),
-        (("set", "models.x", "mock/echo", "--version", "3"), "models.x has version 0 by now, not 3"),
+        (
+            ("set", "models.x", "mock/echo", "--version", "3"),
+            "the change is of version 3 of models.x, which is not there",
+        ),
         (("remove", "models.nobody"), "models has no 'nobody'"),
         (("get", "modles.dear"), "no section 'modles' has entries to set (did you mean models?)"),
         (("rollback", "models.dear", "9"), "models.dear had no version 9"),

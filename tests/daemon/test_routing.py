@@ -189,6 +189,33 @@ def test_what_no_candidate_takes_is_the_callers_to_mend_and_a_window_the_provide
     assert long.header("x-tollkeeper-model") == "openai/gpt-3.5-turbo", "the largest window"
 
 
+LONG = [{"role": "user", "content": "word " * 16_000}]
+
+
+@pytest.mark.parametrize(
+    ("model", "expected", "rule"),
+    [
+        ("small", ["openai/gpt-3.5-turbo", "openai/gpt-3.5-turbo-instruct"], "largest"),
+        ("falls", ["local/any"], "none"),
+    ],
+)
+def test_a_prompt_that_seems_too_long_for_all_is_recommended_to_whom_a_call_goes_to(
+    start_daemon: StartDaemon, upstream: Upstream, model: str, expected: list[str], rule: str
+) -> None:
+    both = ["openai/gpt-3.5-turbo-instruct", "openai/gpt-3.5-turbo"]
+    models = {"small": {"candidates": both}, "falls": {"candidates": both, "fallbacks": ["local/any"]}}
+    daemon = start_daemon(models=models, admin=ADMIN, catalogue={"refresh": "never"})
+    upstream.expect(json_reply(chat_reply()), again=True)
+    told = answered(daemon, "POST", "/routing/recommend", {"model": model, "messages": LONG}).json
+    assert ([told["selected_model"], *told["fallback_models"]], told["rule"]) == (expected, rule)
+    assert told["selected_model"] not in [one["model"] for one in told["dropped"]]
+    called = daemon.chat(model, messages=LONG)
+    assert called.header("x-tollkeeper-model") == expected[0].removeprefix("local/")
+    (taken, _) = daemon.asked("/routing/decisions")["decisions"]
+    assert taken["for_call"] and taken["decision"]["selected_model"] == told["selected_model"]
+    assert taken["decision"]["reasons"] == told["reasons"]
+
+
 def test_who_fails_is_left_at_once_and_nothing_is_lost(daemon: Daemon, upstream: Upstream) -> None:
     upstream.expect(json_reply({"error": {"message": "too many"}}, 503), path="/local/", again=True)
     upstream.expect(json_reply(chat_reply()), path="/or/", again=True)

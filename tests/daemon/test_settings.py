@@ -163,7 +163,9 @@ def test_of_two_who_change_the_same_the_second_is_told(daemon: Daemon) -> None:
     assert ask(daemon, "PUT", "/settings/models/m", "openai/gpt-4o", [("If-Match", '"0"')]).status == 200
     late = ask(daemon, "PUT", "/settings/models/m", "openai/gpt-4.1", [("If-Match", '"0"')])
     assert (late.status, late.error["code"]) == (412, "version_changed")
-    assert late.error["message"] == "models.m has version 1 by now, not 0."
+    assert late.error["message"] == (
+        "Somebody else made models.m meanwhile: it has version 1 by now; read it again, and change that."
+    )
     assert ask(daemon, "PUT", "/settings/models/m", "openai/gpt-4.1", [("If-Match", '"1"')]).json["version"] == 2
     assert ask(daemon, "DELETE", "/settings/models/m", None, [("If-Match", "x")]).status == 400
 

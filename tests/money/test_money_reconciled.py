@@ -71,15 +71,15 @@ def a_discount_is_found(daemon: Daemon) -> None:
     assert {daemon.post("/v1/chat/completions", ask("cheap")).status for _ in range(4)} == {200}
     (day,) = reconciled(daemon, "--now")["days"]
     assert float(day["drift_usd"]) - before == pytest.approx(-0.2)
-    runs_out = daemon.wait_for_log(lambda line: line.get("event") == "credit_runs_out")
-    assert (runs_out["provider"], runs_out["confidence"]) == ("openrouter", "low")
     (credit,) = daemon.asked("/forecast")["credits"]
-    assert 90 < float(credit["left_usd"]) < 100 and credit["exhausted_in_seconds"] < 48 * 3600
+    assert 90 < float(credit["left_usd"]) < 100 and credit["confidence"] == "low"
+    assert credit["exhausted_at"] is None, "seconds of spending tell nothing of the rest"
+    assert not [line for line in daemon.log_lines() if line.get("event") == "credit_runs_out"]
     fires = {
         "drift": ({"metric": "drift_ratio", "above": "1%"}, True),
         "lost": ({"metric": "drift_usd", "above": 100}, False),
         "others": ({"metric": "foreign_usd", "above": 0.1, "only": {"provider": "openrouter"}}, True),
-        "credit": ({"metric": "credit_hours", "below": 48}, True),
+        "credit": ({"metric": "credit_hours", "below": 48}, False),
         "elsewhere": ({"metric": "credit_hours", "below": 48, "only": {"tenant": "acme"}}, False),
     }
     for name, (rule, is_passed) in fires.items():
@@ -142,3 +142,20 @@ def test_late_settlements_and_leavers_drift_little_and_foreign_use_is_told_apart
     assert stopped["days"][0]["foreign_usd"] == "0.500000000000"
     table = typed(tmp_path, "reconcile", "--config", str(tmp_path / "config.yaml")).stdout
     assert "openrouter" in table and "$0.50" in table
+
+
+def test_credit_that_is_gone_is_told_at_once(mock: Mock, tmp_path: Path) -> None:
+    with Receiver() as receiver:
+        config = toll_config(
+            mock, {}, alerts=[receiver.hook], providers={"openrouter": mock.provider(admin_key="sk-or-admin")}
+        )
+        with Daemon(config, tmp_path, key=KEY) as daemon:
+            reconciled(daemon, "--now")
+            by_others(mock, "200")
+            reconciled(daemon, "--now")
+            runs_out = daemon.wait_for_log(lambda line: line.get("event") == "credit_runs_out")
+            assert (runs_out["provider"], runs_out["left_usd"], runs_out["confidence"]) == (
+                "openrouter", "0.000000000000", "low",
+            )  # fmt: skip
+            receiver.wait_for(1)
+            assert "credit.runs_out" in [message["type"] for message in receiver.messages]

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from proxy.policy.analysis.forecast import Ahead, forecast
+from proxy.policy.analysis.forecast import Ahead, forecast, foreseen
 
 CENT = 10**10
 WEEKS = 5
@@ -73,3 +73,18 @@ def test_when_a_budget_runs_out(ahead: Ahead, history: list[int], out: float | N
     assert found.out_in_hours == out
     assert found.p10_pusd <= found.p50_pusd <= found.p90_pusd
     assert found.confidence == ("high" if history else "low")
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "history", "out"),
+    [
+        pytest.param(0.1, [], None, id="six minutes say nothing of the nineteen hours ahead"),
+        pytest.param(4.0, [], None, id="nor do four hours"),
+        pytest.param(5.0, [], 19.0, id="five do"),
+        pytest.param(0.1, [HOUR] * 48, 19.0, id="two days of history do, whenever the day began"),
+    ],
+)
+def test_nothing_is_foreseen_of_what_lies_too_far_ahead(elapsed: float, history: list[int], out: float | None) -> None:
+    billed = int(elapsed * HOUR)
+    found = forecast(Ahead(billed, billed + 19 * HOUR, elapsed, 2160), history)
+    assert foreseen(found, elapsed) == out

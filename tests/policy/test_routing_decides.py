@@ -54,7 +54,12 @@ def chosen(choice: Choice) -> str:
         ("speed", Ask(), "sees"),
         ("cost", Ask(needs=PICTURES), "sees"),
         ("cost", Ask(needs=BITS["audio"]), ""),
-        ("cost", Ask(input_tokens=8001), ""),
+        (
+            "cost",
+            Ask(input_tokens=8001),
+            "cheap",
+        ),  # too long for all, which is a guess: the largest window has the word
+        ("cost", Ask(input_tokens=8001, beyond=(Target("other", "m"),)), ""),
         ("quality", Ask(input_tokens=1000, left_usd=0.001), "cheap"),  # 1,400 tokens at the good one cost 0.014
         ("quality", Ask(output_tokens=3000, left_usd=0.029), "sees"),  # a maximum is held whole: 0.03 at the good one
         ("quality", Ask(output_tokens=9000, left_usd=0.041), "good"),  # but no more than it gives

@@ -24,7 +24,7 @@ from proxy.policy.names.pools import AUTO
 from proxy.policy.names.resolution import Names, model_not_found
 from proxy.policy.retries.breaker import Breakers
 from proxy.policy.routing.board import Board, Kind, board_of, kind_of
-from proxy.policy.routing.deciding import Chance, Choice, asks_too_much, decide, onward
+from proxy.policy.routing.deciding import Chance, Choice, asks_too_much, beyond, decide, onward
 from proxy.policy.routing.health import health_of
 from proxy.policy.routing.needs import needs_of
 from proxy.policy.routing.observing import Observed
@@ -192,14 +192,14 @@ class Router:
         pool, record, now = job.plan.pool, job.record, time.monotonic()
         assert pool is not None
         refuse_unlike(pool, job.call)
-        input_media = job.weight.input_media
-        needs = needs_of(job.call, input_media.images, input_media.audio_seconds) | PRIVATE * job.caller.zdr
-        maximum = job.weight.requested.maximum or 0
+        media = job.weight.input_media
+        needs = needs_of(job.call, media.images, media.audio_seconds) | PRIVATE * job.caller.zdr
+        maximum, likely = job.weight.requested.maximum or 0, job.weight.likely_input_tokens
         seats, strategy = self.seats_for(pool, job.caller, job.plan), self.strategy(pool.strategy)
         if not seats:
             raise model_not_found(job.call.model or "", ())
-        likely = job.weight.likely_input_tokens
-        ask = Ask(needs, likely, maximum, job.call.stream, most_input_tokens=job.weight.text_tokens)
+        most, others = job.weight.text_tokens, beyond(job.plan) if job.call.ours.fallback else ()
+        ask = Ask(needs, likely, maximum, job.call.stream, most_input_tokens=most, beyond=others)
         ask = self.bound_by(books, (job.scopes, job.caller.name), strategy, ask)
         self.observed.is_wanted = True
         drawn = self._drawn(seats, strategy, ask, now)

@@ -16,6 +16,7 @@ HISTORY_HOURS = 28 * 24
 _WEEK, _DAY = 168, 24
 _LEAST_HOURS = 48  # with less than that the present rate goes on
 _LEVEL_HOURS = 48
+_FARTHEST = 4  # times as long as it was seen, the present rate alone says something
 _BELIEVED = 0.75
 _LEAST_LEVEL, _MOST_LEVEL = 0.25, 4.0
 _TENTH = 1.2816  # of a normal distribution: a tenth lies beyond so many deviations
@@ -61,6 +62,13 @@ def forecast(ahead: Ahead, history: Sequence[int]) -> Forecast:
         out_in_hours=_out_in(ahead, hours),
         confidence=_confidence(history),
     )
+
+
+def foreseen(found: Forecast, elapsed_hours: float) -> float | None:
+    """In how many hours it runs out, where enough was seen to say so: ten minutes of a rate tell nothing of tomorrow."""
+    out = found.out_in_hours
+    is_seen = found.confidence != "low" or out is None or out <= _FARTHEST * elapsed_hours
+    return out if is_seen else None
 
 
 def _confidence(history: Sequence[int]) -> Confidence:

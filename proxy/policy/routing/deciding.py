@@ -13,13 +13,13 @@ from msgspec import Struct
 
 from proxy.policy.routing.board import LIKELY_OUTPUT, Board, Row
 from proxy.policy.routing.values import Ask, Candidate, Health, Stuck
-from proxy.policy.values import Plan
+from proxy.policy.values import Plan, Target
 
 NEAR = 0.9  # of the best score
 _WORTH_A_TRY = 0.5
 MOST_FALLBACKS = 5
 
-Rule = Literal["only", "best", "near_best", "explore", "session", "weighted", "none"]
+Rule = Literal["only", "best", "near_best", "explore", "session", "weighted", "largest", "none"]
 
 
 class Chance(Struct, frozen=True):
@@ -46,10 +46,10 @@ class Choice(Struct, frozen=True):
 
 
 def decide(board: Board, ask: Ask, health: Health, stuck: Stuck | None, chance: Chance) -> Choice:
-    """Choose. An empty `order`: nobody is eligible."""
+    """Choose. An empty `order`: nobody is eligible, and the budget has the word, or what the name falls back on."""
     eligible, dropped = _eligible(board, ask, health)
     if not eligible:
-        return Choice(board, (), "none", 0, 0, tuple(dropped))
+        return _of_none(board, ask, dropped)
     if board.weights.load:
         eligible = _by_load(board, eligible, health)
     first = min(row.candidate.priority for row in eligible if row.candidate.weight or row is eligible[-1])
@@ -106,12 +106,14 @@ def refused_for_money(choice: Choice) -> tuple[Row, ...]:
     return tuple(refused[: MOST_FALLBACKS + 1])
 
 
-def _too_small(choice: Choice) -> tuple[Row, ...]:
-    """Those that nothing speaks against but their window, the largest first: how many tokens a request has is a guess here,
-    and its provider's to say."""
-    small = [row for row, code in choice.dropped if code == -1]
+def _of_none(board: Board, ask: Ask, dropped: list[tuple[Row, int]]) -> Choice:
+    """Nobody is eligible. Those that nothing speaks against but their window are asked where nobody else is, the largest
+    first: how many tokens a request has is a guess here, and its provider's to say."""
+    small = [row for row, code in dropped if code == -1]
+    if not small or ask.beyond or any(code in (-3, -4) for _, code in dropped):
+        return Choice(board, (), "none", 0, 0, tuple(dropped))
     small.sort(key=lambda row: -row.candidate.context)
-    return tuple(small[: MOST_FALLBACKS + 1])
+    return Choice(board, tuple(small[: MOST_FALLBACKS + 1]), "largest", 0, 0, tuple(dropped))
 
 
 def asks_too_much(choice: Choice) -> bool:
@@ -220,15 +222,21 @@ def exact_usd(candidate: Candidate, input_tokens: int, output_tokens: int, cache
     return read + output_tokens * candidate.output_usd
 
 
+def beyond(plan: Plan) -> tuple[Target, ...]:
+    """What the name falls back on behind all candidates."""
+    if plan.pool is None or plan.pool.is_auto:
+        return ()
+    seats = {seat.target for seat in plan.pool.seats}
+    return tuple(target for target in plan.targets if target not in seats)
+
+
 def onward(choice: Choice, plan: Plan, *, falls_back: bool = True) -> Plan | None:
-    """Where the call goes. Where nobody is eligible: to those that only the budget speaks against, which refuses it; else to
-    what the name falls back on; else to those whose window alone seems too small. None: nowhere."""
+    """Where the call goes. Where nobody is chosen: to those that only the budget speaks against, which refuses it; else to
+    what the name falls back on. None: nowhere."""
     order = choice.order or refused_for_money(choice)
     found = _planned(plan, order)
     if not (order or (found.start and falls_back)):
-        if not (order := _too_small(choice)):
-            return None
-        found = _planned(plan, order)
+        return None
     return found if falls_back else msgspec.structs.replace(found, targets=found.targets[:1])
 
 
@@ -236,8 +244,7 @@ def _planned(plan: Plan, order: Sequence[Row]) -> Plan:
     """The targets of a choice, then what the name falls back on; called as the first one is. Without a choice it begins with
     what the name falls back on, and with nothing (`start` is 0) where that is nothing."""
     chosen = tuple(row.candidate.target for row in order)
-    seats = {seat.target for seat in plan.pool.seats} if plan.pool is not None else set()
-    rest = tuple(target for target in plan.targets if target not in seats and target not in chosen)
+    rest = tuple(target for target in beyond(plan) if target not in chosen)
     if not order:
         return msgspec.structs.replace(plan, targets=(plan.targets[0], *rest), start=1 if rest else 0, pool=None)
     return msgspec.structs.replace(plan, targets=chosen + rest, label=order[0].candidate.label)

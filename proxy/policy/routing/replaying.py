@@ -70,7 +70,7 @@ def replay(calls: Iterable[Past], board_for: Callable[[Past], Board], draw: Call
         session = f"{past.key}\0{past.session}".encode() if past.session else b""
         stuck = sessions.find(session, board.strategy.sticky_seconds, past.at) if session else None
         choice = decide(board, past.ask, WELL, stuck, Chance(draw(), draw()))
-        if not choice.order:
+        if not choice.eligible:
             found.unserved += 1
             continue
         row = choice.order[0]

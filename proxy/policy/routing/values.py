@@ -72,7 +72,8 @@ UNKNOWN = Speed()
 class Ask(Struct, frozen=True):
     """What a call needs. `needs` are bits; `input_tokens` a likely number, `output_tokens` the maximum it sets, 0 for none.
     `left_usd`: what its tightest budget leaves, `used` the part of it that is spent. `most_input_tokens`: what is held for;
-    `needs_price`: under a budget it is refused where nobody knows a price."""
+    `needs_price`: under a budget it is refused where nobody knows a price; `beyond` are the targets that its name falls back on
+    behind all candidates."""
 
     needs: int = 0
     input_tokens: int = 0
@@ -82,6 +83,7 @@ class Ask(Struct, frozen=True):
     used: float = 0.0
     most_input_tokens: int = 0
     needs_price: bool = False
+    beyond: tuple[Target, ...] = ()
 
 
 class Stuck(Struct, frozen=True):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from proxy.policy.names.catalogue import TAKES
 from proxy.policy.routing.board import LIKELY_OUTPUT, Row, seconds_for
-from proxy.policy.routing.deciding import Choice, cost_usd, least_usd
+from proxy.policy.routing.deciding import Choice, cost_usd, least_usd, refused_for_money
 from proxy.policy.routing.observing import LEAST_CALLS
 from proxy.policy.routing.values import PRIVATE, Ask, Decision, Dropped, Health, Speed
 
@@ -20,21 +20,24 @@ _RULES = {
     "explore": "a look at one that is known less: a few calls in a hundred go there",
     "session": "the session stays where its context is cached",
     "weighted": "drawn by the weights of the candidates",
+    "largest": "it has the largest window; the request seems too long for all of them, which is a guess here and its provider's to say",
     "none": "no candidate fits",
 }
 
 
 def decision_of(choice: Choice, ask: Ask, health: Health, identity: str) -> Decision:
     """As design has it. Dropped ones are named, fifty at most."""
-    dropped = [Dropped(row.candidate.label, _why(row, code, ask, health)) for row, code in choice.dropped]
-    dropped += [Dropped(row.candidate.label, row.barred) for row in choice.board.barred]
     first = choice.order[0] if choice.order else None
+    left_out = [(row, code) for row, code in choice.dropped if row not in choice.order]
+    dropped = [Dropped(row.candidate.label, _why(row, code, ask, health)) for row, code in left_out]
+    dropped += [Dropped(row.candidate.label, row.barred) for row in choice.board.barred]
+    order = [row.candidate.label for row in choice.order] or _instead(choice, ask)
     cost = None if first is None else cost_usd(first.candidate, ask)
     return Decision(
         id=identity,
-        selected_model="" if first is None else first.candidate.label,
-        fallback_models=[row.candidate.label for row in choice.order[1:]],
-        reasons=list(_reasons(choice, first)),
+        selected_model=order[0] if order else "",
+        fallback_models=order[1:],
+        reasons=list(_reasons(choice, first, order)),
         dropped=dropped[:MOST_DROPPED],
         estimated_cost_usd=None if cost is None else f"{cost:.12f}",
         estimated_latency_ms=0 if first is None else round(1000 * _seconds(first, ask)),
@@ -42,6 +45,11 @@ def decision_of(choice: Choice, ask: Ask, health: Health, identity: str) -> Deci
         strategy=choice.board.strategy.name,
         rule=choice.rule,
     )
+
+
+def _instead(choice: Choice, ask: Ask) -> list[str]:
+    """What the name falls back on, where no candidate is chosen and the budget has nothing to say."""
+    return [] if refused_for_money(choice) else [f"{target.provider}/{target.model}" for target in ask.beyond]
 
 
 def confidence(choice: Choice, first: Row) -> float:
@@ -76,10 +84,10 @@ def _why(row: Row, code: int, ask: Ask, health: Health) -> str:
     return f"up to ${least_usd(candidate, ask) or 0.0:.6f}, and the budget leaves ${ask.left_usd or 0.0:.6f}"
 
 
-def _reasons(choice: Choice, first: Row | None) -> Iterator[str]:
+def _reasons(choice: Choice, first: Row | None, order: Sequence[str]) -> Iterator[str]:
     board, out = choice.board, len(choice.dropped) + len(choice.board.barred)
     if first is None:
-        yield f"none of {out} candidates fits"
+        yield f"none of {out} candidates fits{': it goes to what the name falls back on' if order else ''}"
         return
     yield f"{_RULES[choice.rule]} ({choice.eligible} of {choice.eligible + out} candidates fit)"
     if first.usd_per_mtok is None:

@@ -17,6 +17,7 @@ from proxy.errors import ModelNotFound
 from proxy.exchange.routing.router import Decided, Router, refuse_unlike
 from proxy.policy.money.weight import weigh
 from proxy.policy.names.access import choose, may_use
+from proxy.policy.routing.deciding import beyond
 from proxy.policy.routing.needs import needs_named, needs_of
 from proxy.policy.routing.values import NAMED, Ask, Decision
 from proxy.policy.strategies import Pool, Seat, Strategy, Weights
@@ -92,7 +93,7 @@ def recommend(admin_api: AdminApi, params: Params) -> Decision:
     caller = caller_of(admin_api, own.key)
     plan, pool = pool_asked(admin_api, caller, own)
     strategy = ceilings_of(router.strategy(pool.strategy), own.ceilings)
-    ask = router.bound_by(admin_api.books, (scopes_of(caller), caller.name), strategy, _ask(own, params, pool))
+    ask = router.bound_by(admin_api.books, (scopes_of(caller), caller.name), strategy, _ask(own, params, plan))
     choice, health = router.rehearse(pool, (caller, plan), ask, strategy)
     decided = Decided(f"dec_{token_hex(12)}", time.time(), caller.name, own.model, choice, ask, health, for_call=False)
     router.decided.append(decided)
@@ -131,7 +132,7 @@ def _pool(admin_api: AdminApi, caller: Caller, own: RecommendBody) -> tuple[Plan
     return replace(plan, targets=tuple(seat.target for seat in pool.seats)), pool
 
 
-def _ask(own: RecommendBody, params: Params, pool: Pool) -> Ask:
+def _ask(own: RecommendBody, params: Params, plan: Plan) -> Ask:
     body = {name: value for name, value in params.items() if name == "model" or name not in _OWN}
     endpoint = endpoint_for("POST", f"/{own.endpoint.strip('/')}")
     if not endpoint.carries_model:
@@ -139,7 +140,8 @@ def _ask(own: RecommendBody, params: Params, pool: Pool) -> Ask:
     where = (f"/v1/{own.endpoint.strip('/')}", "")
     call = read_call(endpoint, "POST", where, ("application/json", msgspec.json.encode({"model": own.model} | body)))
     try:
-        refuse_unlike(pool, call)
+        if plan.pool is not None:
+            refuse_unlike(plan.pool, call)
     except UnsupportedModel as error:
         raise ValueError(error.message) from None
     weight = weigh(call)
@@ -147,8 +149,9 @@ def _ask(own: RecommendBody, params: Params, pool: Pool) -> Ask:
     is_bare = not body.keys() - {"model", "max_tokens", "max_completion_tokens", "stream"}
     tokens = _LIKELY_PROMPT if is_bare else weight.likely_input_tokens
     needs = named | needs_of(call, weight.input_media.images, weight.input_media.audio_seconds)
+    others = beyond(plan) if call.ours.fallback else ()
     most = 0 if is_bare else weight.text_tokens
-    return Ask(needs, tokens, weight.requested.maximum or 0, call.stream, most_input_tokens=most)
+    return Ask(needs, tokens, weight.requested.maximum or 0, call.stream, most_input_tokens=most, beyond=others)
 
 
 def strategies(admin_api: AdminApi) -> StrategiesAnswer:

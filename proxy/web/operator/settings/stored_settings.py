@@ -107,13 +107,21 @@ def changes_asked(layers: Layers, vault: Vault, ask: Iterable[Wanted]) -> list[C
         former = stored.get((wanted.section, wanted.name))
         version = 0 if former is None else former.version
         if wanted.version is not None and wanted.version != version:
-            raise Changed(f"{wanted.section}.{wanted.name} has version {version} by now, not {wanted.version}")
+            raise Changed(_changed(wanted, version))
         if wanted.value is None and former is None:
             raise _not_there(layers, wanted.section, wanted.name)
         value = wanted.value if former is None else with_former(wanted.section, wanted.value, former.value)
         _refuse_masked(wanted, value)
         found[wanted.section, wanted.name] = Change(wanted.section, wanted.name, value)
     return list(found.values())
+
+
+def _changed(wanted: Wanted, version: int) -> str:
+    entry, read = f"{wanted.section}.{wanted.name}", wanted.version
+    if not version:
+        return f"the change is of version {read} of {entry}, which is not there: it was removed, or never was; read what there is"
+    happened = f"changed {entry} after version {read} was read" if read else f"made {entry} meanwhile"
+    return f"somebody else {happened}: it has version {version} by now; read it again, and change that"
 
 
 def refuse_empty(section: str, name: str, value: Any) -> None:

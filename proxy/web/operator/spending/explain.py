@@ -26,7 +26,7 @@ from proxy.policy.money.weight import weigh
 from proxy.policy.names.access import choose, named_provider, routed
 from proxy.policy.names.resolution import model_not_found
 from proxy.policy.retries.retry import Attempt, Rounds, past_budget
-from proxy.policy.routing.deciding import onward
+from proxy.policy.routing.deciding import beyond, onward
 from proxy.policy.routing.values import Ask as Asked
 from proxy.policy.routing.values import Decision
 from proxy.policy.routing.words import decision_of
@@ -204,7 +204,7 @@ def _decided(admin_api: AdminApi, ask: ExplainAsk, route: _Route, caller: Caller
     if plan.pool is None:
         return route
     router = admin_api.router or Router(admin_api.settings, admin_api.names, admin_api.prices)
-    strategy, asked = router.strategy(plan.pool.strategy), Asked(output_tokens=ask.max_tokens or 0)
+    strategy, asked = router.strategy(plan.pool.strategy), Asked(output_tokens=ask.max_tokens or 0, beyond=beyond(plan))
     asked = router.bound_by(admin_api.books, (scopes_of(caller), caller.name), strategy, asked)
     choice, health = router.rehearse(plan.pool, (caller, plan), asked)
     decision = decision_of(choice, asked, health, "")

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from proxy.policy.analysis.bills import BillDay
-from proxy.policy.analysis.forecast import HISTORY_HOURS, Ahead, Confidence, forecast
+from proxy.policy.analysis.forecast import HISTORY_HOURS, Ahead, Confidence, forecast, foreseen
 from proxy.policy.money.account import Standing
 from proxy.policy.money.amounts import usd_text
 from proxy.policy.money.budgets import GLOBAL, Budget, key_of, tenant_of
@@ -57,8 +57,8 @@ class BudgetForecast(Struct, frozen=True):
 
 
 class CreditForecast(Struct, frozen=True):
-    """What the limit of a provider's key left when it was read (`read_at`), and when that runs out; null: not within 90 days.
-    `tenant` null: everybody's key."""
+    """What the limit of a provider's key left when it was read (`read_at`), and when that runs out; null: not within 90
+    days, or too little was seen yet to say so. `tenant` null: everybody's key."""
 
     provider: str
     tenant: str | None
@@ -122,7 +122,8 @@ def credit_forecast(admin_api: AdminApi, bill: BillDay, now: float) -> CreditFor
     history = _hours(admin_api, only, now)
     billed, elapsed = bill.billed_pusd, (seen.at_ms - bill.since_ms) / HOUR_MS
     found = forecast(Ahead(billed, billed + max(0, seen.left_pusd), elapsed, _TOTAL_HOURS), history)
-    out = None if found.out_in_hours is None else int(found.out_in_hours * 3600)
+    hours = foreseen(found, elapsed)
+    out = None if hours is None else int(hours * 3600)
     return CreditForecast(
         provider=bill.provider,
         tenant=bill.tenant or None,
