@@ -5,9 +5,10 @@ import { takePageToken, wantLogin } from "./api";
 import { hashOf, usePlace, type Place } from "./router";
 import { Now } from "./screens/now";
 import { Help, useKeys } from "./ui/keys";
-import { Login, useWho } from "./ui/login";
+import { Login } from "./ui/login";
 import { Problem, Waiting } from "./ui/parts";
 import { Theme } from "./ui/theme";
+import { leave, lookWho, useWho } from "./ui/who";
 
 type Screen = ComponentType<{ place: Place }>;
 
@@ -44,6 +45,7 @@ const GROUPS: Entry[][] = [
 const ENTRIES = GROUPS.flat();
 
 takePageToken();
+void lookWho();
 
 export function App() {
   const place = usePlace();
@@ -106,7 +108,7 @@ function Shown({ entry, place }: { entry: Entry; place: Place }) {
 }
 
 function Foot() {
-  const [who, leave] = useWho();
+  const who = useWho();
   return (
     <div class="foot small">
       {who ? (

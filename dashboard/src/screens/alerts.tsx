@@ -56,12 +56,12 @@ function columnsOf(measures: Measure[]): Column<Rule>[] {
 export function Alerts({ place }: { place: Place }) {
   const { data, error, again } = useResource<{ rules: Rule[]; measures: Measure[] }>("alerts/rules", 5000);
   const [making, setMaking] = useState(false);
-  const write = useWrite(again);
+  const write = useWrite(again, "limits");
   const chosen = data?.rules.find((one) => one.name === place.rest);
   return (
     <div class="stack">
-      <Head title="Alerts">
-        <button class="main" disabled={!data} onClick={() => setMaking(true)}>
+      <Head title="Alerts" why={write.why}>
+        <button class="main" disabled={!data || write.why !== ""} onClick={() => setMaking(true)}>
           New rule
         </button>
       </Head>
@@ -95,9 +95,9 @@ const WATCHED: Column<Watched & { unit: string }>[] = [
 
 function One({ of, measures, write, after }: { of: Rule; measures: Measure[]; write: Write; after: () => void }) {
   const [tried, setTried] = useState<Tried | null>(null);
-  const trying = useWrite(() => undefined);
+  const trying = useWrite(() => undefined, "limits");
   const entry = useResource<{ version: number; value: Record<string, unknown> }>(`settings/alert_rules/${encodeURIComponent(of.name)}`, 0, true);
-  const saving = useWrite(() => (after(), entry.again()));
+  const saving = useWrite(() => (after(), entry.again()), "limits");
   const close = () => go(hashOf("alerts"));
   const test = async () => setTried(await trying.run<Tried>("POST", `alerts/rules/${encodeURIComponent(of.name)}/test`, { body: {} }));
   const remove = async () => (await write.run("DELETE", `settings/alert_rules/${encodeURIComponent(of.name)}`)) && close();

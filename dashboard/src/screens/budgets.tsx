@@ -24,12 +24,13 @@ export function Budgets({ place }: { place: Place }) {
   const { data, error, again } = useResource<{ budgets: Budget[] }>("budgets", 5000);
   const ends = useEnds();
   const [making, setMaking] = useState(false);
-  const write = useWrite(again);
+  const correcting = useWrite(again, "adjust");
+  const write = useWrite(again, "budgets");
   const chosen = data?.budgets.find((one) => one.budget === place.rest);
   return (
     <div class="stack">
-      <Head title="Budgets">
-        <button class="main" onClick={() => setMaking(true)}>
+      <Head title="Budgets" why={write.why}>
+        <button class="main" disabled={write.why !== ""} onClick={() => setMaking(true)}>
           New budget
         </button>
       </Head>
@@ -41,7 +42,7 @@ export function Budgets({ place }: { place: Place }) {
         ) : <BudgetLines budgets={[]} />)}
       </Card>
       {making && <Making write={write} close={() => setMaking(false)} />}
-      {chosen && <Correcting of={chosen} write={write} />}
+      {chosen && <Correcting of={chosen} write={correcting} />}
     </div>
   );
 }

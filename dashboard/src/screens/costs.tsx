@@ -92,7 +92,7 @@ const BILLS: Column<BillDay>[] = [
 // What providers billed beside what the ledger has; those who may not see it, or have no such provider, see nothing.
 function Bills() {
   const { data, again } = useResource<Bill>("reconciliation", 0, true);
-  const write = useWrite(again);
+  const write = useWrite(again, "models");
   if (!data?.days.length) return null;
   const read = <button disabled={write.busy} onClick={() => void write.run("POST", "reconciliation")}>Read the bills now</button>;
   return (

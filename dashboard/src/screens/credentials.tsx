@@ -17,7 +17,7 @@ const pathOf = (name: string) => `settings/providers/${encodeURIComponent(name)}
 
 export function ProviderSheet({ of, write, after, close }: { of: Provider; write: Write; after: () => void; close: () => void }) {
   const entry = useResource<Entry>(pathOf(of.provider));
-  const saving = useWrite(() => (after(), entry.again()));
+  const saving = useWrite(() => (after(), entry.again()), "settings");
   const send = (given: Record<string, string>) => {
     const changed = Object.entries({ base_url: given.base_url, api_key: given.api_key }).filter(([, text]) => text);
     const value = { ...entry.data?.value, ...Object.fromEntries(changed) };
@@ -77,7 +77,7 @@ const MASTERS: Column<MasterKey>[] = [
 // Those who may not see it, or have nothing sealed, see nothing.
 export function Sealed() {
   const { data, error, again } = useResource<Secrets>("secrets", 0, true);
-  const write = useWrite(again);
+  const write = useWrite(again, "settings");
   if (isForbidden(error) || !data || (data.ok && !data.data_keys.length)) return null;
   const isOver = data.master_keys.some((one) => one.state === "decrypts only" && !one.data_keys);
   return (

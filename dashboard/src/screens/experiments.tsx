@@ -40,13 +40,13 @@ export function Experiments({ place }: { place: Place }) {
   const { data, error, again } = useResource<{ experiments: Experiment[] }>("experiments", 5000);
   const advised = place.params.get("experiment");
   const [making, setMaking] = useState(advised !== null);
-  const write = useWrite(again);
+  const write = useWrite(again, "routing");
   const close = () => {
     setMaking(false);
     if (advised !== null) go(hashOf("routing"), true);
   };
   return (
-    <Card title="Experiments" aside={<button onClick={() => setMaking(true)}>New experiment</button>}>
+    <Card title="Experiments" aside={<button disabled={write.why !== ""} onClick={() => setMaking(true)}>New experiment</button>}>
       {error && <Problem error={error} again={again} />}
       {write.error && !making && <Problem error={write.error} />}
       {data?.experiments.length === 0 && <Empty title="No experiment yet">One shares the calls of a name out among models, and says which does better.</Empty>}

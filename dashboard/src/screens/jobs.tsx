@@ -40,11 +40,11 @@ const plain = (word: string) => word.replaceAll("_", " ");
 export function Jobs() {
   const jobs = useResource<{ jobs: Job[]; has_more: boolean }>(`jobs?limit=${MOST}`, 2000);
   const hooks = useResource<{ webhooks: Webhook[] }>(`webhooks?limit=${MOST}`, 5000);
-  const write = useWrite(() => (jobs.again(), hooks.again()));
+  const write = useWrite(() => (jobs.again(), hooks.again()), "jobs");
   const error = jobs.error ?? hooks.error;
   return (
     <div class="stack">
-      <Head title="Jobs" />
+      <Head title="Jobs" why={write.why} />
       {error && <Problem error={error} again={() => (jobs.again(), hooks.again())} />}
       {write.error && <Problem error={write.error} />}
       <Card title="Jobs" aside={jobs.data ? `${count(jobs.data.jobs.length)}${jobs.data.has_more ? "+" : ""}` : ""}>

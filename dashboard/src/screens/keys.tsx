@@ -41,12 +41,12 @@ const COLUMNS: Column<Key>[] = [
 export function Keys({ place }: { place: Place }) {
   const { data, error, again } = useResource<{ keys: Key[]; open: boolean }>("keys", 10_000);
   const [making, setMaking] = useState(false);
-  const write = useWrite(again);
+  const write = useWrite(again, "keys");
   const chosen = data?.keys.find((key) => key.name === place.rest);
   return (
     <div class="stack">
-      <Head title="Keys">
-        <button class="main" onClick={() => setMaking(true)}>
+      <Head title="Keys" why={write.why}>
+        <button class="main" disabled={write.why !== ""} onClick={() => setMaking(true)}>
           New key
         </button>
       </Head>

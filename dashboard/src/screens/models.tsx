@@ -52,7 +52,7 @@ export function Models({ place }: { place: Place }) {
   const given = place.params;
   const asked = Object.fromEntries(given);
   const { data, error, again } = useResource<{ models: Model[]; off: number }>(`models${query({ ...asked, limit: MOST })}`);
-  const write = useWrite(again);
+  const write = useWrite(again, "models");
   const set = (name: string, value: string) => {
     const changed = placeOf(location.hash).params;
     changed.set(name, value);
@@ -84,9 +84,9 @@ export function Models({ place }: { place: Place }) {
   ];
   return (
     <div class="stack">
-      <Head title="Models">
-        <button onClick={() => setSwitching(true)}>Switch many</button>
-        <Sync after={again} />
+      <Head title="Models" why={write.why}>
+        <button disabled={write.why !== ""} onClick={() => setSwitching(true)}>Switch many</button>
+        <Sync after={again} barred={write.why !== ""} />
       </Head>
       <form class="filters" role="search" aria-label="Filters of models" onSubmit={(event) => event.preventDefault()}>
         {FILTERS.map(([name, title, hint]) => (
@@ -124,7 +124,7 @@ function Named({ one }: { one: Model }) {
   );
 }
 
-function Sync({ after }: { after: () => void }) {
+function Sync({ after, barred }: { after: () => void; barred: boolean }) {
   const [step, setStep] = useState<Step | null>(null);
   const [problem, setProblem] = useState<string | null>(null);
   const [busy, setBusy] = useState(false);
@@ -147,7 +147,7 @@ function Sync({ after }: { after: () => void }) {
           {step.event === "done" ? `${count(step.models)} models are listed` : `${step.done} of ${step.of}: ${step.provider} ${step.problem ?? ""}`}
         </span>
       )}
-      <button disabled={busy} onClick={() => void run()}>
+      <button disabled={busy || barred} onClick={() => void run()}>
         Fetch the lists
       </button>
     </>

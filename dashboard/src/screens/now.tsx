@@ -1,6 +1,5 @@
 // What happens this minute: calls under way and just ended, the last hour, budgets, providers.
 import { useState } from "preact/hooks";
-import { ask } from "../api";
 import { count, milliseconds, seconds, share, usd } from "../format";
 import { useLive, type Live } from "../live";
 import { useResource } from "../resource";
@@ -8,9 +7,10 @@ import { hashOf } from "../router";
 import type { Budget, EndedCall, LiveCall, Minute, Provider } from "../types";
 import { BudgetLines, useEnds } from "../ui/budgets";
 import { Outcome } from "../ui/outcome";
-import { Card, Empty, Head, Problem, Spark, State, Usd, Waiting, When } from "../ui/parts";
+import { Card, Empty, Head, Problem, Spark, State, Usd, Waiting, When, Why } from "../ui/parts";
 import { LAST_HOUR, LastHour, ProviderState, useLastHour } from "../ui/provider";
 import { Table, type Column } from "../ui/table";
+import { useWrite } from "../ui/write";
 import { Welcome } from "./welcome";
 
 const PAST = "calls/past?limit=1";
@@ -102,9 +102,8 @@ function Stat({ name, value, note, children }: { name: string; value: string; no
 }
 
 function UnderWay({ calls }: { calls: LiveCall[] }) {
-  const [problem, setProblem] = useState<Error | null>(null);
-  const end = (call: LiveCall) =>
-    ask("DELETE", `calls/${encodeURIComponent(call.request_id)}`).then(() => setProblem(null), setProblem);
+  const write = useWrite(() => undefined, "jobs");
+  const end = (call: LiveCall) => write.run("DELETE", `calls/${encodeURIComponent(call.request_id)}`);
   const columns: Column<LiveCall>[] = [
     { name: "Model", of: (call) => <span class="cut">{call.model ?? call.endpoint}</span> },
     { name: "Key", of: (call) => <span class="cut">{call.key}</span>, wide: true },
@@ -115,7 +114,7 @@ function UnderWay({ calls }: { calls: LiveCall[] }) {
     {
       name: "Action",
       of: (call) => (
-        <button class="plain" onClick={() => void end(call)} aria-label={`End the call ${call.request_id}`}>
+        <button class="plain" disabled={write.busy} onClick={() => void end(call)} aria-label={`End the call ${call.request_id}`}>
           End
         </button>
       ),
@@ -124,7 +123,8 @@ function UnderWay({ calls }: { calls: LiveCall[] }) {
   ];
   return (
     <Card title="Under way" aside={count(calls.length)}>
-      {problem && <Problem error={problem} />}
+      {write.error && <Problem error={write.error} />}
+      {write.why && calls.length > 0 && <div class="body"><Why of={write.why} /></div>}
       {calls.length ? (
         <Table caption="Calls under way" columns={columns} rows={calls.slice(0, SHOWN)} id={(call) => call.request_id} />
       ) : (

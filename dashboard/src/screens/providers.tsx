@@ -24,7 +24,8 @@ export function Providers({ place }: { place: Place }) {
   const { data, error, again } = useResource<{ providers: Provider[] }>("providers", 5000);
   const [tried, setTried] = useState<Tried | null>(null);
   const [adding, setAdding] = useState(false);
-  const write = useWrite(again);
+  const write = useWrite(again, "models");
+  const saving = useWrite(again, "settings");
   const hours = useLastHour();
   const chosen = data?.providers.find((one) => one.provider === place.rest && !one.tenant);
   const test = async (name: string) => setTried(await write.run<Tried>("POST", `providers/${encodeURIComponent(name)}/test`));
@@ -46,8 +47,8 @@ export function Providers({ place }: { place: Place }) {
   ];
   return (
     <div class="stack">
-      <Head title="Providers">
-        <button class="main" onClick={() => setAdding(true)}>
+      <Head title="Providers" why={saving.why}>
+        <button class="main" disabled={saving.why !== ""} onClick={() => setAdding(true)}>
           New provider
         </button>
       </Head>
@@ -62,8 +63,8 @@ export function Providers({ place }: { place: Place }) {
         )}
       </Card>
       <Sealed />
-      {chosen && <ProviderSheet key={chosen.provider} of={chosen} write={write} after={again} close={() => go(hashOf("providers"))} />}
-      {adding && <Adding write={write} close={() => setAdding(false)} />}
+      {chosen && <ProviderSheet key={chosen.provider} of={chosen} write={saving} after={again} close={() => go(hashOf("providers"))} />}
+      {adding && <Adding write={saving} close={() => setAdding(false)} />}
     </div>
   );
 }

@@ -109,7 +109,7 @@ const CHAINS: Column<Chain>[] = [
 ];
 
 function Chains({ models, error, after }: { models: Stored["sections"][string] | undefined; error: Error | null; after: () => void }) {
-  const write = useWrite(after);
+  const write = useWrite(after, "models");
   const send = (given: Record<string, string>) => {
     const value = { target: given.target, fallbacks: listOf(given.fallbacks) };
     void write.run("PUT", `settings/models/${encodeURIComponent(given.name ?? "")}`, { body: { value }, headers: ifStill(models?.[given.name ?? ""]?.version) });

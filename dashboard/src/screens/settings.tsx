@@ -35,7 +35,7 @@ const COLUMNS: Column<Entry>[] = [
 
 export function Settings({ place }: { place: Place }) {
   const { data, error, again } = useResource<{ sections: Record<string, Record<string, Setting>> }>("settings");
-  const reload = useWrite(again);
+  const reload = useWrite(again, "settings");
   const [told, setTold] = useState("");
   const [making, setMaking] = useState(false);
   const sections = Object.entries(data?.sections ?? {}).map(([section, entries]): [string, Entry[]] => [
@@ -49,8 +49,8 @@ export function Settings({ place }: { place: Place }) {
   };
   return (
     <div class="stack">
-      <Head title="Settings">
-        <button onClick={() => setMaking(true)}>New entry</button>
+      <Head title="Settings" why={reload.why}>
+        <button disabled={reload.why !== ""} onClick={() => setMaking(true)}>New entry</button>
         <button disabled={reload.busy} onClick={() => void again_()}>
           Read the file again
         </button>
@@ -82,7 +82,7 @@ export function Settings({ place }: { place: Place }) {
 
 // JSON as the configuration has it; what the daemon says against it is told by `write`.
 function Making({ sections, after, close }: { sections: string[]; after: () => void; close: () => void }) {
-  const write = useWrite(after);
+  const write = useWrite(after, "settings");
   const [wrong, setWrong] = useState("");
   const send = async (given: Record<string, string>) => {
     const value = parsed(given.value ?? "");
@@ -118,7 +118,7 @@ function parsed(text: string): unknown {
 }
 
 function One({ of, after }: { of: Entry; after: () => void }) {
-  const write = useWrite(after);
+  const write = useWrite(after, "settings");
   const [wrong, setWrong] = useState("");
   const close = () => go(hashOf("settings"));
   const path = `settings/${encodeURIComponent(of.section)}/${encodeURIComponent(of.name)}`;
@@ -161,7 +161,7 @@ function History({ of, after }: { of: Entry; after: () => void }) {
   const { data, again } = useResource<{ versions: Version[] }>(
     `settings/history?section=${encodeURIComponent(of.section)}&name=${encodeURIComponent(of.name)}`,
   );
-  const write = useWrite(() => (after(), again()));
+  const write = useWrite(() => (after(), again()), "settings");
   if (!data?.versions.length) return null;
   const back = (version: number) =>
     void write.run("POST", "settings/rollback", { body: { section: of.section, name: of.name, version } });

@@ -46,7 +46,7 @@ export function Strategies({ known, stored, after }: { known: Known; stored: Sto
   const [from, setFrom] = useState("balanced");
   const [weights, setWeights] = useState<Weights>(known.strategies.balanced!.weights);
   const [model, setModel] = useState("auto");
-  const write = useWrite(after);
+  const write = useWrite(after, "routing");
   const choose = (name: string) => {
     setFrom(name);
     setWeights(known.strategies[name]!.weights);

@@ -47,12 +47,12 @@ const COLUMNS: Column<Tenant>[] = [
 export function Tenants({ place }: { place: Place }) {
   const { data, error, again } = useResource<{ tenants: Tenant[] }>("tenants", 10_000);
   const [making, setMaking] = useState(false);
-  const write = useWrite(again);
+  const write = useWrite(again, "settings");
   const chosen = data?.tenants.find((one) => one.name === place.rest);
   return (
     <div class="stack">
-      <Head title="Tenants">
-        <button class="main" onClick={() => setMaking(true)}>
+      <Head title="Tenants" why={write.why}>
+        <button class="main" disabled={write.why !== ""} onClick={() => setMaking(true)}>
           New tenant
         </button>
       </Head>
@@ -76,7 +76,7 @@ export function Tenants({ place }: { place: Place }) {
 
 function One({ of, write, after }: { of: Tenant; write: Write; after: () => void }) {
   const entry = useResource<Entry>(pathOf(of.name));
-  const saving = useWrite(() => (after(), entry.again()));
+  const saving = useWrite(() => (after(), entry.again()), "settings");
   const close = () => go(hashOf("tenants"));
   const remove = async () => (await write.run("DELETE", pathOf(of.name))) && close();
   return (

@@ -1,6 +1,6 @@
 // Logging in: by an admin token, or at the provider of identity where there is one. Whatever waited for it goes on.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { isPageToken, keepPageToken, onLogin, pageHeaders, read, refusal, sent } from "../api";
+import { keepPageToken, onLogin, read, refusal, sent } from "../api";
 import { Dialog } from "./parts";
 
 export function Login() {
@@ -74,36 +74,4 @@ function Form({ done }: { done: () => void }) {
       </div>
     </form>
   );
-}
-
-export interface Who {
-  name: string;
-  role: string;
-  tenant: string | null;
-}
-
-// Who has logged in here; null where nobody has.
-export function useWho(): [Who | null, () => Promise<void>] {
-  const [who, setWho] = useState<Who | null>(null);
-  const look = async () => {
-    const known = "x-tollkeeper-page" in pageHeaders();
-    setWho(known ? await read<Who>("auth/session", { quiet: true }).catch(() => null) : null);
-  };
-  useEffect(() => {
-    void look();
-    const again = () => void look();
-    const elsewhere = (told: StorageEvent) => isPageToken(told.key) && again();
-    addEventListener("login", again);
-    addEventListener("storage", elsewhere); // in another tab of this browser
-    return () => {
-      removeEventListener("login", again);
-      removeEventListener("storage", elsewhere);
-    };
-  }, []);
-  const leave = async () => {
-    await sent("POST", "auth/logout", {});
-    keepPageToken(null);
-    location.reload();
-  };
-  return [who, leave];
 }

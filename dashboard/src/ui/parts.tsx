@@ -6,14 +6,20 @@ import { clock, usd } from "../format";
 
 export type Tone = "good" | "warn" | "bad" | "idle";
 
-export function Head({ title, children }: { title: string; children?: ComponentChildren }) {
+// Why what changes something cannot be pressed.
+export const Why = ({ of }: { of: string }) => (of ? <p class="soft small wraps">{of}</p> : null);
+
+export function Head({ title, why = "", children }: { title: string; why?: string; children?: ComponentChildren }) {
   useEffect(() => {
     document.title = `${title} · Tollkeeper`;
   }, [title]);
   return (
     <div class="head">
       <h1>{title}</h1>
-      <div class="row">{children}</div>
+      <div class="row">
+        <Why of={why} />
+        {children}
+      </div>
     </div>
   );
 }

@@ -2,15 +2,18 @@
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { ask, Refused, type Asked } from "../api";
-import { Problem } from "./parts";
+import { Problem, Why } from "./parts";
+import { refusalOf, useWho, type Changed } from "./who";
 
 export interface Write {
   busy: boolean;
   error: Error | null;
+  why: string; // their role may not, so that it is busy for ever
   run: <T>(method: string, path: string, asked?: Asked) => Promise<T | null>;
 }
 
-export function useWrite(after: () => void): Write {
+export function useWrite(after: () => void, changed?: Changed): Write {
+  const why = refusalOf(useWho(), changed);
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<Error | null>(null);
   const run = async <T,>(method: string, path: string, asked: Asked = {}): Promise<T | null> => {
@@ -28,7 +31,7 @@ export function useWrite(after: () => void): Write {
       setBusy(false);
     }
   };
-  return { busy, error, run };
+  return { busy: busy || why !== "", error, why, run };
 }
 
 // The version that is to be changed, as it was read; 0: there is to be none yet. Somebody else may have been quicker.
@@ -80,6 +83,7 @@ export function Form({ write, send, word, children }: Fields) {
     <form class="form" onSubmit={submit}>
       {children}
       {write.error && <Problem error={write.error} />}
+      <Why of={write.why} />
       <div class="row">
         <button class="main" disabled={write.busy}>
           {word}
