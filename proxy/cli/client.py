@@ -10,13 +10,16 @@ from collections.abc import Iterator
 from contextlib import closing
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import click
 
 from proxy.cli.home import Home, is_anothers, not_yours
 from proxy.stores.lock import SOCKET_NAME
+
+if TYPE_CHECKING:
+    from proxy.policy.values import Listen
 
 _TIMEOUT_SECONDS = 60.0  # seconds
 _SILENCE = 20.0  # seconds; the daemon says something every 5
@@ -156,6 +159,19 @@ def glance(home: Home, order: str, timeout_seconds: float) -> Answer:
             return _read(_sent(connection, order, None))
         except (OSError, HTTPException, ValueError, click.ClickException):
             return {}
+
+
+def overheard(admin: Listen, order: str) -> Answer:
+    """What the admin port answers to whoever asks, else nothing: with `admins`, and off loopback, it wants a token."""
+    from proxy.doctor.local_http import address_of, reachable_address
+    from proxy.doctor.local_http import ask as asked
+
+    try:
+        status, body = asked(reachable_address(address_of(admin)), f"/{order}")
+        found: Answer = json.loads(body) if status == 200 else {}
+        return found
+    except (OSError, ValueError):
+        return {}
 
 
 class _Connection(HTTPConnection):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import click
 from msgspec.structs import replace
 
-from proxy.cli.client import glance
+from proxy.cli.client import glance, overheard
 from proxy.cli.completing import client_names
-from proxy.cli.home import Home, end_with, home_or_exit
+from proxy.cli.home import Home, end_with, home_or_exit, is_anothers
 from proxy.cli.snippets import (
     KEY_VARIABLE,
     Choice,
@@ -59,11 +61,17 @@ def connect(client: str | None, **options: Any) -> None:
         raise click.UsageError(f"{client} has no file to write: what connect prints goes into a program or a shell")
     home = home_or_exit(options["config_path"])
     settings, broken = _as_served(home)
-    situation = _situation(client, row, settings, _choice(row, settings, home) if model is None else Choice(model))
+    choice, asked = (Choice(model), True) if model is not None else _choice(row, settings, home)
+    situation = _situation(client, row, settings, choice, home)
     parts = render(row, situation)
     if options["write"]:
         _write(parts, options["yes"])
     notes = _notes(row, settings, situation, broken)
+    if not asked and is_anothers(Path(home.state_dir)):
+        notes.append(
+            f"The daemon's own list of models could not be asked: {home.state_dir} belongs to another user. "
+            "--model NAME names the model."
+        )
     if options["as_json"]:
         click.echo(json.dumps(_report(client, situation, parts, notes), indent=1))
     else:
@@ -94,6 +102,7 @@ def _as_served(home: Home) -> tuple[Settings, str]:
     url, broken = str(glance(home, "status", _PATIENCE).get("url", "")), ""
     try:
         settings = home.read().loaded.settings
+        url = url or str(_told(home, settings, "status").get("url", ""))
     except ConfigProblems as problems:
         if not url:
             end_with(problems)
@@ -109,7 +118,13 @@ def _as_served(home: Home) -> tuple[Settings, str]:
     return settings, broken
 
 
-def _situation(name: str, client: Client, settings: Settings, choice: Choice) -> Situation:
+def _told(home: Home, settings: Settings, order: str) -> dict[str, Any]:
+    """What a running daemon answers: to whom its control socket is barred, what its admin port tells everybody."""
+    told = glance(home, order, _PATIENCE)
+    return told if told or not is_anothers(Path(home.state_dir)) else overheard(settings.admin, order)
+
+
+def _situation(name: str, client: Client, settings: Settings, choice: Choice, home: Home) -> Situation:
     """How clients meet the configured Tollkeeper. Ends the command where this client cannot, or where nobody knows."""
     from proxy.stores.mark import is_marked
 
@@ -124,21 +139,26 @@ def _situation(name: str, client: Client, settings: Settings, choice: Choice) ->
             "listen.port is 0, so that the port is another one at every start: the daemon prints it "
             "('Listening on'); set listen.port to have one that can be written down"
         )
-    is_open = not settings.callers and not is_marked(settings)
+    barred = not os.access(settings.state_dir, os.X_OK) and os.path.exists(settings.state_dir)
+    is_open = not settings.callers and not is_marked(settings) and not barred
+    is_open = bool(_told(home, settings, "keys").get("open", is_open))
     return Situation(root_of(listen), choice, is_open, listen.socket)
 
 
-def _choice(client: Client, settings: Settings, home: Home) -> Choice:
-    """A model the daemon lists; where none runs, or it lists none that is known, one of those that came with the package."""
-    if listed := glance(home, "models", _PATIENCE).get("models"):
+def _choice(client: Client, settings: Settings, home: Home) -> tuple[Choice, bool]:
+    """A model the daemon lists; where none runs, or it lists none that is known, one of those that came with the package.
+    And whether it was asked."""
+    listed = _told(home, settings, "models").get("models")
+    if listed:
         choice = choose_model(client, settings, frozenset(row["name"] for row in listed))
         if choice.is_real:
-            return choice
+            return choice, True
     from proxy.data import snapshot_bytes
     from proxy.policy.names.feed import read_feed
     from proxy.policy.names.resolution import Names
 
-    return choose_model(client, settings, frozenset(Names(settings, read_feed(snapshot_bytes()), {}).offered()))
+    offered = Names(settings, read_feed(snapshot_bytes()), {}).offered()
+    return choose_model(client, settings, frozenset(offered)), bool(listed)
 
 
 def _notes(client: Client, settings: Settings, situation: Situation, broken: str) -> list[str]:
