@@ -374,6 +374,27 @@ def test_another_users_daemon_is_one_sentence_with_what_to_type(public: Path, ad
         assert "Address already in use by a process of the user root; stop it, or take others with" in done.stderr
 
 
+def test_connect_names_the_same_model_and_key_to_whoever_runs_it(public: Path, addresses: dict[str, Any]) -> None:
+    """What the daemon was told meanwhile lies where nobody else can look."""
+    open_to_all = {"providers": CONFIG["providers"], "catalogue": {"refresh": "never"}, "shutdown": {"drain": 1}}
+    addresses = {**addresses, "admin": {"port": addresses["admin"]["port"]}}
+    with Daemon({**open_to_all, **addresses}, public, env=SECRETS):
+        config = public / "config.yaml"
+        config.chmod(0o644)
+        words = ("connect", "curl", "--config", str(config))
+        first = run(public, *words).stdout
+        assert '"model": "openai/gpt-4o-mini"' in first and "TOLLKEEPER_KEY" not in first
+        assert run(public, *words, folder=public, user=NOBODY).stdout == first
+        for told in (("models", "disable", "openai/gpt-4o-mini"), ("keys", "create", "carol")):
+            assert run(public, *told, "--config", str(config)).returncode == 0
+        then = run(public, *words).stdout
+        assert "gpt-4o-mini" not in then and "TOLLKEEPER_KEY" in then
+        assert run(public, *words, folder=public, user=NOBODY).stdout == then
+    done = run(public, *words, folder=public, user=NOBODY)
+    assert "TOLLKEEPER_KEY" in done.stdout, "whether it is open cannot be seen"
+    assert "The daemon's own list of models could not be asked" in done.stderr
+
+
 def test_another_users_configuration_is_the_same_sentence(public: Path) -> None:
     config = public / "config.yaml"
     config.write_text("state_dir: state\n")
