@@ -61,17 +61,12 @@ def connect(client: str | None, **options: Any) -> None:
         raise click.UsageError(f"{client} has no file to write: what connect prints goes into a program or a shell")
     home = home_or_exit(options["config_path"])
     settings, broken = _as_served(home)
-    choice, asked = (Choice(model), True) if model is not None else _choice(row, settings, home)
+    choice = Choice(model) if model is not None else _choice(row, settings, home)
     situation = _situation(client, row, settings, choice, home)
     parts = render(row, situation)
     if options["write"]:
         _write(parts, options["yes"])
     notes = _notes(row, settings, situation, broken)
-    if not asked and is_anothers(Path(home.state_dir)):
-        notes.append(
-            f"The daemon's own list of models could not be asked: {home.state_dir} belongs to another user. "
-            "--model NAME names the model."
-        )
     if options["as_json"]:
         click.echo(json.dumps(_report(client, situation, parts, notes), indent=1))
     else:
@@ -145,26 +140,30 @@ def _situation(name: str, client: Client, settings: Settings, choice: Choice, ho
     return Situation(root_of(listen), choice, is_open, listen.socket)
 
 
-def _choice(client: Client, settings: Settings, home: Home) -> tuple[Choice, bool]:
-    """A model the daemon lists; where none runs, or it lists none that is known, one of those that came with the package.
-    And whether it was asked."""
+def _choice(client: Client, settings: Settings, home: Home) -> Choice:
+    """A model the daemon lists; where none runs, or it lists none that is known, one of those that came with the package."""
     listed = _told(home, settings, "models").get("models")
     if listed:
         choice = choose_model(client, settings, frozenset(row["name"] for row in listed))
         if choice.is_real:
-            return choice, True
+            return choice
     from proxy.data import snapshot_bytes
     from proxy.policy.names.feed import read_feed
     from proxy.policy.names.resolution import Names
 
     offered = Names(settings, read_feed(snapshot_bytes()), {}).offered()
-    return choose_model(client, settings, frozenset(offered)), bool(listed)
+    return replace(choose_model(client, settings, frozenset(offered)), is_asked=bool(listed))
 
 
 def _notes(client: Client, settings: Settings, situation: Situation, broken: str) -> list[str]:
     notes = [] if client.note is None else [client.note]
     if not situation.is_open:
         notes.append(f"The key is read from {KEY_VARIABLE}; `tollkeeper keys create NAME` makes one.")
+    if not situation.choice.is_asked and is_anothers(Path(settings.state_dir)):
+        notes.append(
+            f"The daemon's own list of models could not be asked: {settings.state_dir} belongs to another user. "
+            "--model NAME names the model."
+        )
     if broken:
         return [*notes, *_no_model(situation), broken]
     if settings.providers and not any(may_speak(p, client.protocol) for p in settings.providers.values()):

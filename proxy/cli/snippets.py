@@ -48,11 +48,13 @@ class Client(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Choice(Struct, frozen=True):
-    """A model to ask for. `is_ours`: it is one of those a client proposes; `is_real`: a provider is known to serve it."""
+    """A model to ask for. `is_ours`: it is one of those a client proposes; `is_real`: a provider is known to serve it; `is_asked`: the
+    daemon that runs was asked which there are, or it was said."""
 
     model: str
     is_ours: bool = False
     is_real: bool = True
+    is_asked: bool = True
 
 
 class Situation(Struct, frozen=True):
