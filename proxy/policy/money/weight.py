@@ -171,16 +171,18 @@ def weigh_plain(call: Call) -> Weight | None:
 def _weigh_texts(call: Call, messages: Text | None, requested: Requested) -> Weight | None:
     """The weight of a call that `requested` for no more, whose `messages` are texts and nothing else; None where they are more, or
     neither a JSON array nor a string."""
-    likely_tokens = likely_tokens_of(call.body, messages, requested)
+    if messages is None or not are_texts(messages):
+        return None
+    likely_tokens = likely_tokens_of(call.body, requested)
     return (
         None if likely_tokens is None else weight_of_texts(call.endpoint.name, len(call.body), likely_tokens, requested)
     )
 
 
-def likely_tokens_of(body: bytes, messages: Text | None, requested: Requested) -> int | None:
-    """What a body likely comes to, whose `messages` are texts and nothing else, and which `requested` for no more; None where they
-    are more."""
-    if messages is None or not _are_texts(messages) or not (body.isascii() or is_utf_8(body)):
+def likely_tokens_of(body: bytes, requested: Requested) -> int | None:
+    """What a body likely comes to whose messages are texts and nothing else, and which `requested` for no more; None where it is
+    no JSON."""
+    if not (body.isascii() or is_utf_8(body)):
         return None
     return -(-(len(body) + requested.tools_tokens) * 2 // 7) + (requested.maximum or 0)
 
@@ -222,7 +224,7 @@ def _is_text(document: JsonObject, name: str) -> bool:
         return False
 
 
-def _are_texts(messages: Text) -> bool:
+def are_texts(messages: Text) -> bool:
     """Whether messages are a string, or a list of what is text and nothing else."""
     try:
         if len(messages) > _LONG_BYTES and _are_likely_strings(memoryview(messages)):

@@ -23,12 +23,13 @@ from proxy.exchange.io.stepper import Stepper
 from proxy.exchange.job import Job
 from proxy.exchange.prepared import Prepared
 from proxy.exchange.record import Ended, Record, record_of
-from proxy.policy.money.weight import likely_tokens_of, weigh
+from proxy.policy.money.conversations import LONG_BYTES
+from proxy.policy.money.weight import are_texts, likely_tokens_of, weigh
 from proxy.web.client.first_of_kind import Body, read_whole, worked_out
 from proxy.web.client.heads import Head
 from proxy.web.client.parts import Entrance, Parts
 from proxy.web.client.request_checks import let_in
-from proxy.web.client.senders import Sender
+from proxy.web.client.senders import Heads, Sender
 from proxy.web.closing import Answered
 from proxy.web.connection import Connection
 from proxy.web.errors import error_reply
@@ -140,7 +141,7 @@ class Api:
                 await turn
             entered = sender.key
             body = await read_whole(parts, body, record) if type(body) is Upload else body
-            if job := _like_before(sender, body, record) or await worked_out(parts, sender, body, client, record):
+            if job := _as_before(parts, sender, body, record) or await worked_out(parts, sender, body, client, record):
                 body = b""  # which is read by now: a long stream need not keep it
                 await parts.exchange.serve(client, job)
         except ProxyError as error:
@@ -212,7 +213,7 @@ class Api:
         client.whole(error.status, *error_reply(error, client.refusal_headers(), anthropic=record.speaks_anthropic))
 
 
-def _like_before(sender: Sender, body: object, record: Record) -> Job | None:
+def _as_before(parts: Parts, sender: Sender, body: object, record: Record) -> Job | None:
     """What is asked of a provider by a call like one before; None where there was none."""
     found = sender.bodies.latest
     if found is None or type(body) is not bytes or len(body) > SMALL:
@@ -224,7 +225,8 @@ def _like_before(sender: Sender, body: object, record: Record) -> Job | None:
     weighed, requested, likely_tokens, template = None, found.requested, None, found.template
     if requested is not None:
         messages = template.messages_of(body) if template.hole else body[template.messages]
-        likely_tokens = likely_tokens_of(body, messages, requested)
+        if messages is not None and _are_texts(parts.heads, sender, messages):
+            likely_tokens = likely_tokens_of(body, requested)
     if requested is not None and likely_tokens is not None:
         text_tokens = len(body) + requested.tools_tokens
     else:
@@ -243,6 +245,12 @@ def _like_before(sender: Sender, body: object, record: Record) -> Job | None:
         call, requested, text_tokens, likely_tokens, sender.caller, plan, head.incoming, record, until, found.scopes, found.scopes,
         head.rank, found, weighed,
     )  # fmt: skip
+
+
+def _are_texts(heads: Heads, sender: Sender, messages: bytes) -> bool:
+    if len(messages) <= LONG_BYTES:
+        return are_texts(messages)
+    return heads.conversations.are_texts(sender.key, messages)
 
 
 def _prepared_before(sender: Sender, body: bytes, latest: Prepared, *, are_texts: bool) -> Prepared | None:

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from proxy.dialects import Incoming
 from proxy.exchange.prepared import Prepared
+from proxy.policy.money.conversations import Conversations
 from proxy.policy.names.access import is_narrowed
 from proxy.policy.values import Caller
 from proxy.web.client.heads import Head
@@ -74,6 +75,7 @@ class Heads:
         self.senders: dict[bytes, Sender] = {}
         self._varying: dict[tuple[bytes, str], Sender] = {}
         self._prepared_bytes = 0
+        self.conversations = Conversations()
 
     def recognised(self, digest: bytes, of_all: bytes, parts: HeadParts, keys: Keyring, begins: bool) -> Sender | None:
         """Who sends a head whose outline came before, if whoever presents the credential may ask for it. Where all of it came before,
