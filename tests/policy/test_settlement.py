@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from proxy.policy.money.prices import Price
@@ -14,6 +15,7 @@ from proxy.wire.usage import Usage
 PRICE = Price(Decimal("0.000001"), Decimal("0.000002"))
 DEAR = Price(Decimal("0.000005"), Decimal("0.000007"))
 TIERED = Price(PRICE.input_usd, PRICE.output_usd, variants=(("service_tier", "priority", DEAR),))
+FREE = Price(Decimal(0), Decimal(0))
 BY_CHARACTER = Price(Decimal(0), Decimal(0), character_usd=Decimal("0.000001"))
 HOLD = 5_000_000_000
 TOLD = Usage(input_tokens=10, output_tokens=20)
@@ -75,6 +77,9 @@ ROWS: list[tuple[str, Ending, Price | None, Settlement]] = [
     ("read aloud, and nobody knows how much", Ending(status=200, binary=True, makes_speech=True), BY_CHARACTER, Settlement(HOLD, "held")),
     ("read aloud, by the character and the token", Ending(status=200, binary=True, makes_speech=True, characters=7), Price(PRICE.input_usd, Decimal(0), character_usd=Decimal("0.000001")), Settlement(HOLD, "held")),
     ("read aloud, and cut off", Ending(status=200, binary=True, makes_speech=True, characters=7, complete=False), BY_CHARACTER, Settlement(HOLD, "held")),
+    ("free of charge, and no usage", Ending(status=200), FREE, Settlement(0, "computed")),
+    ("free of charge, whatever it makes and keeps", Ending(status=200), msgspec.structs.replace(FREE, makes_images=True, doubles_hour_writes=True), Settlement(0, "computed")),
+    ("free but for a request's fee, and no usage", Ending(status=200), msgspec.structs.replace(FREE, request_usd=Decimal("0.001")), Settlement(HOLD, "held")),
     ("streamed, per second, and nobody told", Ending(status=200, streamed=True, countable=True), Price(Decimal(0), Decimal(0), audio_second_usd=Decimal("0.0001")), Settlement(HOLD, "held")),
 ]  # fmt: skip
 

@@ -77,7 +77,9 @@ BOTH = [
     ('{"prompt_tokens":1}', True),
     ('{"prompt_tokens":1,"completion_tokens":null}', True),
     ('{"completion_tokens":1,"total_tokens":1}', True),
+    ('{"completion_tokens":1,"total_tokens":4}', False),
     ('{"total_tokens":0}', True),
+    ('{"total_tokens":30}', True),
     ('{"cost":1}', True),
     ('{"output_tokens":2,"cache_read_input_tokens":3}', True),
 ]
