@@ -140,7 +140,8 @@ def corrected(held: Held, booked: Booked, outcome: Reply | Failure) -> Booked:
     with contextlib.suppress(JournalUnwritable):
         accounting.journal.append(record)
     accounting.queue.look_again()
-    return record.row, late.doubts, max(0, record.row.cost_pusd - hold.amount_pusd)
+    over_pusd = max(0, late.cost_pusd - hold.amount_pusd) if hold.amount_pusd or hold.charges else 0
+    return record.row, late.doubts, over_pusd
 
 
 def _looked_up(held: Held, told: Usage | None, row: Row, else_known: tuple[tuple[str, ...], Usage | None]) -> None:

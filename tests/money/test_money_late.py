@@ -66,6 +66,15 @@ def test_nothing_more_is_no_correction(calls: Calls) -> None:
     assert (line["cost_source"], line["output_tokens"]) == ("counted", row.output_tokens)
 
 
+def test_a_late_cost_is_above_no_hold_where_nothing_bounded_the_call(calls: Calls) -> None:
+    late = [chunk(usage_chunk({**TOKENS, "cost": 0.5})), LAST_CHUNK]
+    calls.upstream.expect(say_apart([*ENDED, *late]))
+    reply = calls.toll.chat("oai/nobody-knows", stream=True)
+    books = eventually(calls.toll, lambda books: [row.source for row in books.of(reply.request_id)] == ["reported"])
+    (row,) = books.of(reply.request_id)
+    assert (usd(row), calls.doubts(row)) == (Decimal("0.5"), [])
+
+
 def test_a_usage_in_the_next_read_counts(calls: Calls) -> None:
     reply = ask(calls, say_apart([*ENDED, chunk(usage_chunk(TOKENS)), LAST_CHUNK]))
     books = eventually(calls.toll, lambda books: [row.source for row in books.of(reply.request_id)] == ["computed"])
