@@ -77,7 +77,9 @@ def test_what_a_crash_left_behind_is_read_and_left_alone(tmp_path: Path) -> None
         assert running.chat("mock/echo").status == 200
         running._process.kill()
         running._process.wait()
-    before = {file: file.read_bytes() for file in (tmp_path / "state").rglob("*.[dl][bo]*") if file.is_file()}
+    # without SQLite's index of the -wal, which the first reader behind a crash makes anew
+    files = [file for file in (tmp_path / "state").rglob("*.[dl][bo]*") if not file.name.endswith("-shm")]
+    before = {file: file.read_bytes() for file in files if file.is_file()}
     assert visit(tmp_path).failed == NOTHING_WRONG
     assert {file: file.read_bytes() for file in before} == before
 
