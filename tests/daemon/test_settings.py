@@ -168,6 +168,13 @@ def test_of_two_who_change_the_same_the_second_is_told(daemon: Daemon) -> None:
     )
     assert ask(daemon, "PUT", "/settings/models/m", "openai/gpt-4.1", [("If-Match", '"1"')]).json["version"] == 2
     assert ask(daemon, "DELETE", "/settings/models/m", None, [("If-Match", "x")]).status == 400
+    former = ask(daemon, "PUT", "/settings/models/m", "openai/gpt-4o", [("If-Match", '"1"')])
+    assert former.error["message"].startswith(
+        "Somebody else changed models.m after version 1 was read: it has version 2"
+    )
+    made = ask(daemon, "PUT", "/settings/models/m", "openai/gpt-4o", [("If-None-Match", "*")])
+    assert (made.status, made.error["code"]) == (412, "version_changed"), "there is one"
+    assert ask(daemon, "PUT", "/settings/models/new", "openai/gpt-4o", [("If-None-Match", "*")]).json["version"] == 1
 
 
 def test_a_rehearsal_says_what_would_change_and_changes_nothing(daemon: Daemon) -> None:

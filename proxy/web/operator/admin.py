@@ -236,15 +236,14 @@ def _right(method: str, path: str, route: Route | None, params: dict[str, str]) 
 
 async def _given(request: BaseRequest, route: Route) -> dict[str, Any]:
     """The parameters of the query, those of the body, and the version that If-Match wants."""
-    query = read_query(request.raw_path.partition("?")[2], keep_blank=route.changes)
-    if unknown := query.keys() - set(route.query):
+    given: dict[str, Any] = read_query(request.raw_path.partition("?")[2], keep_blank=route.changes)
+    if unknown := given.keys() - set(route.query):
         known = ", ".join(route.query) or "none"
         raise InvalidValue(f"The query holds something unknown here; known are: {known}.", param=min(unknown)[:100])
-    given: dict[str, Any] = query
-    if "dry_run" in query:
-        given["rehearse"] = query.pop("dry_run").lower() not in ("0", "false", "no")
-    if (wanted := request.headers.get("If-Match")) is not None and route.answer is SettingSetAnswer:
-        given["version"] = _version(wanted)
+    if "dry_run" in given:
+        given["rehearse"] = given.pop("dry_run").lower() not in ("0", "false", "no")
+    if route.answer is SettingSetAnswer and (version := _version(request.headers)) is not None:
+        given["version"] = version
     if (place := request.headers.get("Last-Event-ID")) is not None and route.streams:
         given["after"] = place
     if route.body is None:
@@ -281,12 +280,13 @@ def _entries(raw: bytes) -> EntriesBody:
 _BODIES: Mapping[type, Callable[[bytes], Any]] = {SettingBody: _setting, EntriesBody: _entries}
 
 
-def _version(tag: str) -> int:
-    """The version an ETag of ours stands for."""
-    text = tag.strip().removeprefix("W/").strip('"')
-    if not (text.isascii() and text.isdigit() and len(text) < 16):
+def _version(headers: Mapping[str, str]) -> int | None:
+    """The version that the ETag in If-Match stands for; 0, there is to be none yet, where If-None-Match says so."""
+    tag = "0" if headers.get("If-None-Match") == "*" else headers.get("If-Match")
+    text = (tag or "").strip().removeprefix("W/").strip('"')
+    if tag is not None and not (text.isascii() and text.isdigit() and len(text) < 16):
         raise InvalidValue('If-Match must be an ETag of this entry, such as "3".', param="If-Match")
-    return int(text)
+    return None if tag is None else int(text)
 
 
 def _sentence(error: object) -> str:
