@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from typing import Protocol
@@ -107,7 +108,8 @@ def too_slow() -> RequestTimeout:
 async def _go_on(request: BaseRequest) -> None:
     if _words(request, "Expect") != {"100-continue"}:
         raise ExpectationFailed("Only 'Expect: 100-continue' is understood.")
-    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    with contextlib.suppress(ClientError):  # it may have gone, which whoever reads hears
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     # what was sent is no part of the reply; aiohttp resets this in the same place
     request.writer.output_size = 0
 

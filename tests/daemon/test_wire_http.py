@@ -136,6 +136,18 @@ def test_T89_the_size_is_checked_before_100_continue(daemon: Daemon, upstream: U
             assert (reply.status, reply.interim) == (status, [])
 
 
+def test_T89_a_client_that_has_gone_as_it_is_told_to_go_on_is_no_bug(daemon: Daemon, upstream: Upstream) -> None:
+    upstream.expect(GOOD, again=True)
+    body = json.dumps(chat_body()).encode()
+    headers = [("Expect", "100-continue"), ("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+    for _ in range(40):
+        with daemon.connect() as connection:
+            connection.send(daemon.request("POST", "/v1/chat/completions", headers) + body)
+            connection.reset()
+    assert daemon.chat().status == 200
+    assert '"crashed"' not in daemon.output
+
+
 def test_T89_a_client_that_speaks_http_1_0_is_not_told_to_go_on(daemon: Daemon, upstream: Upstream) -> None:
     upstream.expect(GOOD)
     body = json.dumps(chat_body()).encode()
