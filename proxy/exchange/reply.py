@@ -108,11 +108,11 @@ class Reply(Struct, eq=False):
         self.head = self._response.head = self.head.rest()
 
     def take(self) -> bytes | None:
-        """Of a reply under way what is there; empty at the end, None where more has to be waited for (`news`). Raises
-        `UpstreamReset` when it breaks off."""
+        """Of a reply under way what is there; empty at the end, None where there is only `news`. Raises `UpstreamReset`."""
         try:
             chunk = self._response.take()
-        except (Broken, NotHttp):
+        except (Broken, NotHttp) as error:
+            error.__traceback__ = None  # the response keeps it, and its frames this call
             raise UpstreamReset(f"{self.provider.name} broke the connection in the middle of its answer.") from None
         if chunk and self._passing is not None:
             self._passing.feed(chunk)

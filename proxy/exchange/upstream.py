@@ -271,6 +271,7 @@ async def _first_event(reply: Reply, timeout: Timeout, listener: Listener) -> Re
 
 
 def _failed(provider: Provider, error: TimeoutError | Unreachable | Broken | NotHttp, *, began: bool) -> Failure:
+    error.__traceback__ = None  # the response keeps it, and its frames the call
     trouble: Trouble = "no_event" if began else "no_answer"
     if isinstance(error, TimeoutError):
         silence = "began to answer and then fell silent" if began else "did not answer in time"

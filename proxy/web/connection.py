@@ -236,6 +236,10 @@ class Connection(RequestHandler):
         """Tell the call under way that its client has gone."""
         client, self.client = self.client, None
         self._disarm()
+        self._begun, self._unnamed = (
+            b"",
+            bytearray(),
+        )  # we and the lane know each other: it may be a while until we are gone
         super().connection_lost(exc)
         if client is not None:
             client.left(client)

@@ -136,7 +136,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The end; for a reply without a length it is the end of its body."""
-        self.lost, self.peek = True, _lost
+        self.lost, self.peek, self._due, self._unsent = True, _lost, None, b""
         response = self.response
         if response is None:
             if self.whole is None:

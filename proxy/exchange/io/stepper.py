@@ -164,8 +164,7 @@ class Timeout:
 
 
 class Stepper(Timeout):
-    """Steps one coroutine, and another when that has ended, whenever what it waits for is there, or with an error where that
-    is not in time."""
+    """Steps one coroutine, then another, whenever what it waits for is there, or with an error where that is not in time."""
 
     __slots__ = ("_coroutine", "_ended", "_interruption", "_waits_for")
 
@@ -204,7 +203,10 @@ class Stepper(Timeout):
             waited.waiter = None
         else:
             waited.cancel()
-        self.step(error)
+        try:
+            self.step(error)
+        finally:
+            del error  # its traceback leads here: such rings are left to the garbage collector
         return True
 
     def step(self, error: BaseException | None = None) -> None:
@@ -216,8 +218,10 @@ class Stepper(Timeout):
                 error, self._interruption = self._interruption, None
                 waited = self._coroutine.throw(error)
         except _ENDS:
+            error = None  # as above
             self._end()
         except BaseException:
+            error = None
             self._end()
             raise
         else:
@@ -240,17 +244,17 @@ class Stepper(Timeout):
             self.step()
 
     def _end(self) -> None:
-        # what is over holds nothing: `ended` leads back here, and such rings would be left to the garbage collector
+        # what is over holds nothing: `ended` leads back here, a ring as above
         ended = self._ended
         self._coroutine, self._ended, self._interruption = _OVER, _nothing, None
         ended()
 
 
 class Sender(Protocol):
-    """A connection with something to say."""
+    """A connection."""
 
     def go(self) -> None:
-        """Now. To be told without need does nothing."""
+        """Say now what there is to say, if anything."""
 
 
 class Outbox:
