@@ -126,6 +126,8 @@ def _is_text(block: Any) -> bool:
 def _note(body: dict[str, Any], losses: Losses) -> None:
     if body.get("thread") not in (None, _BEGINS):
         losses.add("conversation", "refused")
+    if body.get("compaction") is not None:  # what is wanted is a summary and nothing else
+        losses.add("compaction", "refused")
     for name, field in _LOST.items():
         losses.unless_empty(field, body.get(name))
 

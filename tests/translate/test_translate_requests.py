@@ -509,6 +509,12 @@ def test_a_thread_of_messages_goes_on_at_its_provider_alone(thread: dict[str, An
     assert [(loss.field, loss.became) for loss in found] == losses
 
 
+def test_a_summary_of_messages_is_made_by_its_provider_alone() -> None:
+    asked = {"model": "x", "max_tokens": 5, "messages": HI, "compaction": {"type": "enabled"}}
+    _, found = translated("messages", "chat", asked)
+    assert ("compaction", "refused") in [(loss.field, loss.became) for loss in found]
+
+
 @pytest.mark.parametrize(("members", "expected", "losses"), MESSAGES_TO_CHAT)
 def test_members_of_messages_for_chat(members: dict[str, Any], expected: dict[str, Any], losses: list[str]) -> None:
     body, found = messages_to_chat(**members)
