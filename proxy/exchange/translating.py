@@ -78,6 +78,9 @@ class Interpreter:
         """Before the client hears of the end, what it cannot carry is kept: its next call may come at once."""
         if self._bridge.ended and not self._told:
             self.note()
+            fault, findings = self._bridge.fault, self._record.findings
+            if fault is not None and findings is not None and findings.error is None:  # only here it was seen to be one
+                findings.error = {"message": fault.message, "code": fault.code}
         return told
 
     def note(self) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from proxy.exchange.client import Client
+from proxy.exchange.record import Record
 from proxy.exchange.stand_ins import Reading, Reply
 from proxy.jobs.faults import IdempotencyMismatch, IdempotencyResultGone
 from proxy.jobs.flights import Flight, Recording
@@ -104,12 +105,13 @@ class Replies:
 
     def _record(self, flight: _Flight, client: Client) -> None:
         """From now on what this client reads is kept, and its leaving changes nothing."""
-        recording = Recording(client.connection, _always, lambda: self._ended(flight, recording.reading))
+        recording = Recording(client.connection, _always, lambda: self._ended(flight, recording.reading, client.record))
         client.connection, client.takers = recording, (*client.takers, recording)
 
-    def _ended(self, flight: _Flight, reading: Reading) -> None:
+    def _ended(self, flight: _Flight, reading: Reading, record: Record) -> None:
         """The call is over: others get its reply at once, and the disk has it in a moment."""
-        if not reading.is_whole or not 200 <= reading.status < 300:
+        has_told = record.error is not None or record.failure is not None  # inside a 200 as well
+        if has_told or not reading.is_whole or not 200 <= reading.status < 300:
             flight.has_failed = True  # the disk will know in a moment; whoever comes waits for that
         elif reading.dropped:
             flight.is_gone = True

@@ -156,6 +156,11 @@ class Bridge:
         return self._writer.ended
 
     @property
+    def fault(self) -> Fault | None:
+        """What went wrong, of a stream that ended in an error."""
+        return self._reader.fault
+
+    @property
     def thoughts(self) -> list[Reasoning]:
         """The thoughts of the reply, for when the client cannot carry them."""
         return self._writer.thoughts

@@ -35,6 +35,7 @@ class Delta(Struct):
 class Message(Struct):
     """`message` of the first event."""
 
+    id: Any = None
     model: Any = None
     usage: Raw | UnsetType = UNSET
 
@@ -59,6 +60,7 @@ class MessagesEvents(StreamReader):
 
     def __init__(self, writer: StreamWriter, known: Known, losses: Losses) -> None:
         super().__init__(writer, known, losses)
+        self._id: Any = None
         self._usage: Any = None
         self._ending: Ending | None = None
         self._kinds: dict[Any, str] = {}
@@ -84,13 +86,23 @@ class MessagesEvents(StreamReader):
             if self.writer.begun and (said := refusal_in(event.delta.stop_details)):
                 self.writer.refuse(said)
         elif event.type == "message_start" and event.message is not None:
-            self._usage = merged(self._usage, usage_in(event.message.usage))
-            if not self.writer.begun:
-                self.writer.begin(a_text(event.message.model))
+            self._begin(event.message)
         elif event.type == "message_stop":
             self._conclude(self._ending or Ending("end"))
         elif event.type == "ping" and self.writer.begun:
             self.writer.ping()
+
+    def _begin(self, message: Message) -> None:
+        if self._id not in (
+            None,
+            message.id,
+        ):  # somebody on the way asked anew, and what was told is of no whole message
+            self.fail(INCOMPLETE)
+            return
+        self._id = message.id
+        self._usage = merged(self._usage, usage_in(message.usage))
+        if not self.writer.begun:
+            self.writer.begin(a_text(message.model))
 
     def _start(self, index: Any, block: dict[str, Any]) -> None:
         self._stop(index)  # one that a server forgot to end

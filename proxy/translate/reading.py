@@ -24,6 +24,7 @@ class StreamReader:
         self.known = known
         self.losses = losses
         self.over = False
+        self.fault: Fault | None = None
         self._ids: set[str] = set()
         self._unwrappers: dict[int, Unwrapper] = {}
 
@@ -51,7 +52,7 @@ class StreamReader:
 
     def fail(self, fault: Fault) -> None:
         """The upstream failed."""
-        self.over = True
+        self.over, self.fault = True, fault
         self.writer.fail(fault)
 
     def end(self, ending: Ending) -> None:

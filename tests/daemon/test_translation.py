@@ -249,6 +249,21 @@ def test_a_response_that_failed_goes_to_the_fallback_of_a_chat(
     assert paths == [*["/only-responses/v1/responses"] * 3, "/local/v1/chat/completions"]
 
 
+def test_an_answer_that_begins_anew_in_the_middle_is_an_error_in_the_log_too(
+    daemon: Daemon, upstream: Upstream
+) -> None:
+    cut = anthropic_stream(text="First").split(b"event: message_delta")[0]
+    upstream.expect(sse(cut + anthropic_stream().replace(b"msg_1", b"msg_2")))
+    body = {"model": "only-messages/claude-anew", "messages": HI, "stream": True}
+    headers = [("Authorization", f"Bearer {CLIENT_KEY}"), ("Idempotency-Key", "anew")]
+    reply = daemon.post("/v1/chat/completions", body, headers)
+    assert b"First" in reply.body and b"upstream_reset" in reply.body and b"[DONE]" not in reply.body
+    line = daemon.wait_for_log(lambda line: line.get("target") == "only-messages/claude-anew")
+    assert line["error"] == "upstream_reset" and line["tried"][0]["outcome"] == "200_error_502"
+    upstream.expect(sse(anthropic_stream()))
+    assert b"[DONE]" in daemon.post("/v1/chat/completions", body, headers).body
+
+
 def test_an_error_without_a_code_has_none(daemon: Daemon, upstream: Upstream) -> None:
     error = {"message": "No.", "type": "invalid_request_error", "param": None, "code": None}
     upstream.expect(json_reply({"error": error}, 400))

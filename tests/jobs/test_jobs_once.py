@@ -120,6 +120,16 @@ def test_a_large_reply_that_breaks_off_is_a_failure_as_well(upstream: Upstream, 
         assert (gone.status, gone.json["error"]["code"]) == (409, "idempotency_result_gone")
 
 
+def test_an_error_within_a_stream_is_a_failure_as_well(upstream: Upstream, tmp_path: Path) -> None:
+    error = b'data: {"error": {"message": "It broke.", "type": "server_error", "code": 500}}\n\n'
+    upstream.expect(sse(chat_chunk("Hel") + error), sse(chat_stream()))
+    headers = [("Authorization", f"Bearer {CLIENT_KEY}"), ("Idempotency-Key", "within")]
+    with Daemon(config_for(upstream), tmp_path, key=CLIENT_KEY) as daemon:
+        replies = [daemon.post(CHAT, chat_body(stream=True), headers) for _ in range(3)]
+    assert b"It broke." in replies[0].body and b"[DONE]" in replies[1].body and replies[2].body == replies[1].body
+    assert len(upstream.calls) == 2
+
+
 def test_a_client_that_left_finds_its_reply(daemon: Daemon, mock: Mock) -> None:
     mock.forget()
     connection = daemon.connect()

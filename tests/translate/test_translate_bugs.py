@@ -543,3 +543,16 @@ def test_a_stream_that_begins_with_an_item_that_is_whole_is_one(target: Protocol
         {"type": "response.completed", "response": {"status": "completed", "output": [item]}},
     ]
     assert "Hi" in json.dumps(told(target, "responses", events))
+
+
+@pytest.mark.parametrize("target", ["chat", "responses"])
+def test_a_message_that_begins_in_the_middle_of_another_is_an_error(target: Protocol) -> None:
+    """As where somebody on the way lost its connection, asked anew, and goes on with that answer."""
+    cut = message(tool_block(0, "toolu_1", '{"at": "'))[:3]
+    again = message(block(0, {"type": "text", "text": ""}, {"type": "text_delta", "text": "Again"}))
+    way = bridge("messages", target)
+    assert read_stream(target, way.feed(stream_of("messages", [again[0], *again])) + way.finish())
+    again[0]["message"]["id"] = "msg_another"
+    way = bridge("messages", target)
+    stream = way.feed(stream_of("messages", [*cut, *again])) + way.finish()
+    assert b"in the middle" in stream.split(b"\n\n")[-2] and b"Again" not in stream
