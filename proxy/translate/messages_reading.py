@@ -53,7 +53,7 @@ _TIERS = {"auto": "auto", "standard_only": "default"}
 # What is read of a message, of a block in it, of a tool, and of how it is to think and to answer. That a tool's arguments
 # are to come as they are made is what the others do.
 _OF_MESSAGE = frozenset({"content"})
-_KINDS = ("text", "thinking", "redacted_thinking", "tool_use", "tool_result", "image", "document", "search_result")
+_KINDS = "text thinking redacted_thinking tool_use tool_result image document search_result compaction".split()
 _OF_BLOCK = frozenset(
     "text citations cache_control thinking signature data name input content tool_use_id is_error source title context "
     "transformations".split()

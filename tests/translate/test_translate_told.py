@@ -76,6 +76,11 @@ def called_by(caller: str) -> list[dict[str, Any]]:
     return [{"role": "assistant", "content": [call]}, {"role": "user", "content": [result]}]
 
 
+def shortened(summary: str, **members: Any) -> dict[str, Any]:
+    """A turn with what Anthropic made of the conversation before it."""
+    return {"role": "assistant", "content": [{"type": "compaction", "content": summary, **members}]}
+
+
 LOST: list[tuple[Protocol, Protocol, dict[str, Any], list[str]]] = [
     ("messages", "chat", of_user({**DOCUMENT, "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBE"}}), ["other"]),
     ("messages", "chat", {"output_config": {"task_budget": {"type": "tokens", "total": 9000}}}, ["other"]),
@@ -101,6 +106,9 @@ LOST: list[tuple[Protocol, Protocol, dict[str, Any], list[str]]] = [
     ("responses", "messages", {"tools": [{"type": "web_search", "search_context_size": "low"}]}, ["tools.web_search"]),
     ("responses", "messages", {"input": [{"type": "file_search_call", "id": "fs_1", "queries": ["x"], "status": "completed"}, *HI]}, ["input_items"]),
     ("messages", "chat", {"messages": [*HI, {"role": "assistant", "content": [{"type": "mcp_tool_use", "id": "m", "name": "f", "input": {}, "server_name": "s"}]}, *HI]}, ["input_items"]),
+    ("messages", "chat", {"messages": [*HI, shortened("So far."), *HI]}, []),
+    ("messages", "chat", {"messages": [*HI, shortened("So far.", encrypted_content="gAAA"), *HI]}, ["other"]),
+    ("messages", "chat", {"messages": [*HI, shortened("So far.", tool_changes=[{"type": "tool_removal"}]), *HI]}, ["other"]),
     ("responses", "messages", {"reasoning": {"mode": "pro"}}, ["reasoning"]),
     ("responses", "chat", {"reasoning": {"context": "all_turns"}}, ["reasoning"]),
     ("responses", "chat", {"reasoning": {"context": "auto", "mode": "standard"}}, []),
