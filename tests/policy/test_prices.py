@@ -194,6 +194,8 @@ def test_an_image_price_of_the_size_of_a_tokens_is_per_token(
         (Usage(100, 0, cache_write_tokens=40), Extra(), "100e-6"),
         (Usage(100, 0, cache_write_tokens=40, cache_write_1h_tokens=60), Extra(), "100e-6"),
         (Usage(100, 0, audio_input_tokens=40), Extra(), "100e-6"),
+        (Usage(100, 0, image_input_tokens=40), Extra(), "100e-6"),
+        (Usage(100, 0, image_input_tokens=400), Extra(), "100e-6"),
         (Usage(10, 0, cached_tokens=40), Extra(), "40e-6"),
         (Usage(0, 10, reasoning_tokens=11), Extra(), "20e-6"),
         (Usage(0, 10, reasoning_tokens=4), Extra(), "20e-6"),
@@ -423,6 +425,20 @@ def test_output_of_a_model_that_draws_is_an_estimate_where_images_have_no_price(
     for usage, is_exact in ((Usage(1, 1), False), (Usage(1, 0), True)):
         cost = cost_usd(usage, painter, 0)
         assert cost is not None and cost.exact is is_exact
+
+
+@pytest.mark.parametrize(
+    ("usage", "own", "due"),
+    [
+        (Usage(0, 3, audio_seconds=30), price({}), None),  # what was heard is told in a unit that has no price
+        (Usage(7, 3, audio_seconds=30), price({}), "13e-6"),
+        (Usage(0, 10), Price(D(0), D("2e-6"), character_usd=D(1)), "20e-6"),
+        (Usage(10, 0), Price(D("1e-6"), D(0), character_usd=D(1)), "10e-6"),
+        (Usage(0, 10), Price(D(0), D(0), character_usd=D(1)), None),
+    ],
+)
+def test_a_unit_nobody_told_matters_where_nothing_else_is_charged(usage: Usage, own: Price, due: str | None) -> None:
+    assert cost_usd(usage, own, 0) == (None if due is None else Cost(D(due), True))
 
 
 def test_either_takes_the_price_where_there_is_one() -> None:

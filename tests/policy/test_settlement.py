@@ -68,6 +68,7 @@ ROWS: list[tuple[str, Ending, Price | None, Settlement]] = [
     ("counted at a dearer tier", Ending(status=200, streamed=True, countable=True, input_tokens=10, counted_output=20, terms=(("service_tier", "priority"),)), TIERED, Settlement(190 * 10**6, "counted")),
     ("a stated cost is that of its tier", Ending(status=200, usage=reported(cost_usd=Decimal(1)), terms=(("service_tier", "priority"),)), TIERED, Settlement(10**12, "reported")),
     ("images", Ending(status=200, usage=Usage(output_tokens=3), makes_images=True), Price(Decimal(0), Decimal(0), image_output_usd=Decimal("0.00004")), Settlement(120 * 10**6, "computed")),
+    ("images, that say how much of it they are", Ending(status=200, usage=Usage(output_tokens=3, image_tokens=2), makes_images=True), Price(Decimal(0), Decimal("0.00001"), image_output_usd=Decimal("0.00004")), Settlement(90 * 10**6, "computed")),
     ("text read aloud", Ending(status=200, usage=Usage(output_tokens=3), makes_speech=True), Price(Decimal(0), Decimal("0.00001"), audio_output_usd=Decimal("0.000012")), Settlement(36 * 10**6, "computed")),
     ("text read aloud, that says what it is", Ending(status=200, usage=Usage(output_tokens=3, audio_output_tokens=2), makes_speech=True), Price(Decimal(0), Decimal("0.00001"), audio_output_usd=Decimal("0.000012")), Settlement(34 * 10**6, "computed")),
     ("text read aloud, at one price", Ending(status=200, usage=Usage(output_tokens=3), makes_speech=True), Price(Decimal(0), Decimal("0.00001")), Settlement(30 * 10**6, "computed")),
