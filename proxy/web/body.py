@@ -24,6 +24,10 @@ LEAST_BYTES_PER_SECOND = 1024
 SMALL = 64 * 1024
 
 
+class Misframed(TimeoutError):
+    """Nothing more can be read of a body. To the library it is as if nothing came."""
+
+
 class Room(Protocol):
     """Keeps account of what is being read."""
 
@@ -84,10 +88,10 @@ async def _read(request: BaseRequest, most: int, setting: str) -> AsyncIterator[
             if size > most:
                 raise _too_large(most, setting)
             yield chunk
+    except (Misframed, HTTPException, ClientError, RequestPayloadError):
+        raise InvalidValue("The request body is not framed as HTTP/1.1 has it.") from None
     except TimeoutError:
         raise too_slow() from None
-    except (HTTPException, ClientError, RequestPayloadError):
-        raise InvalidValue("The request body is not framed as HTTP/1.1 has it.") from None
 
 
 def _words(request: BaseRequest, name: str) -> set[str]:

@@ -6,11 +6,16 @@ import contextlib
 import fcntl
 import socket
 import termios
+from collections import deque
 from typing import Any
 
+from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import StreamResponse
+
+from proxy.exchange.client import Client
+from proxy.web.body import Misframed
 
 
 def holds_part_of_a_head(parser: Any) -> bool:
@@ -19,6 +24,17 @@ def holds_part_of_a_head(parser: Any) -> bool:
         return parser.feed_eof() is not None
     except (HttpProcessingError, ValueError):  # part of a head, taken for all of it
         return True
+
+
+def end_bad_body(messages: deque[Any], request: BaseRequest | None, client: Client | None) -> None:
+    """Tell whoever reads a body what is wrong with its framing: the library keeps that as if it were another request."""
+    if messages and not isinstance(messages[-1][0], RawRequestMessage):
+        content = messages[-2][1] if len(messages) > 1 else None if request is None else request.content
+        if content is not None and not content.is_eof():
+            messages.pop()
+            if client is not None:
+                client.keeps = False
+            content.set_exception(Misframed())
 
 
 def say_goodbye(descriptor: int) -> bool:

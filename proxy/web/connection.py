@@ -19,7 +19,7 @@ from aiohttp.web_response import StreamResponse
 from proxy.errors import Overloaded
 from proxy.exchange.client import Client
 from proxy.exchange.io.stepper import Stepper
-from proxy.web.closing import holds_part_of_a_head, say_goodbye
+from proxy.web.closing import end_bad_body, holds_part_of_a_head, say_goodbye
 from proxy.web.errors import error_bytes, head_refused
 from proxy.web.faults import LONGEST_TARGET, BadRequest, fault_of
 from proxy.web.lane import Lane
@@ -205,6 +205,7 @@ class Connection(RequestHandler):
         self._unnamed += data
         super().data_received(data)
         self._read_on()
+        end_bad_body(self._messages, self._current_request, self.client)
         if self._in_call or self._head_timer is not None:
             self._begun += data[: _LONGEST_BEGINNING - len(self._begun)]
         else:

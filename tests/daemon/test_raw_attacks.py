@@ -255,3 +255,15 @@ def test_a_request_in_another_protocol_behind_many_bytes_is_refused(
             connection.send(sent[at : at + size])
         assert [connection.read_reply().status for _ in range(calls + 1)] == [200] * calls + [400]
         assert connection.read_to_end() == b""
+
+
+@pytest.mark.parametrize(
+    "body", [b"19\r\n" + BODY + b"XX0\r\n\r\n", b"+5\r\nhello\r\n0\r\n\r\n", b"0\r\nContent-Length: 5\r\n\r\n"]
+)
+def test_a_body_framed_wrongly_that_comes_behind_its_head_is_refused_at_once(daemon: Daemon, body: bytes) -> None:
+    with daemon.connect() as connection:
+        connection.send(START + b"Expect: 100-continue\r\n" + CHUNKED + b"\r\n")
+        connection.read_until(b"100 Continue\r\n\r\n")
+        connection.send(body)
+        assert connection.read_reply().status == 400
+        assert connection.read_to_end() == b""
