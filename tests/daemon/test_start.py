@@ -142,7 +142,8 @@ async def main():
     server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
     session = client()
     address = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-    print(await post(session, Hook(Secret("h"), None), address, ("id", b"{}")))
+    told = await post(session, Hook(Secret("h"), None), address, ("id", b"{}"))
+    print(told.status)
     await session.close()
 
 asyncio.run(main())

@@ -33,6 +33,7 @@ class Books:
         self.refused: list[Row] = []
         self.spent = Counter[tuple[str, int]]()
         position = self._read_ledger(state / "ledger.db")
+        self.segment = position.segment
         replayed = replay(state / "journal", position)
         self.spent.update(replayed.spent)
         self.held = [hold.hold for hold in replayed.holds]
@@ -94,7 +95,10 @@ class Books:
 
 def books_of(daemon: Daemon) -> Books:
     """The books of a daemon, running or not, as they are now."""
-    books = Books(daemon.folder / "state")
+    state = daemon.folder / "state"
+    books = Books(state)
+    while books.segment != (now := Books(state)).segment:  # what the ledger took in meanwhile, the journal forgot
+        books = now
     books.check()
     return books
 

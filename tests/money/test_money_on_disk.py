@@ -71,7 +71,7 @@ def test_a_call_refused_because_its_hold_did_not_reach_the_disk_is_not_charged_a
         os.kill(daemon.pid, signal.SIGKILL)
     assert len(mock.bill()) == 1
     with Daemon(config(mock), tmp_path, key=KEY) as daemon:
-        books = settled(daemon)
+        books = eventually(daemon, lambda books: not books.held and bool(books.of(refused.request_id)))
         assert books.cost == mock.billed()
         assert [row.source for row in books.of(refused.request_id)] == ["none"]
 
