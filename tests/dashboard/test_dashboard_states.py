@@ -127,7 +127,7 @@ def test_a_chart_has_the_clock_of_the_daemon_as_its_figures_have(browser: Browse
     page = visit.open("#/explore?since=today&interval=hour&metric=calls&by=none")
     page.get_by_role("button", name="Show the figures").click()
     page.get_by_role("cell", name="2026-11-20 10:00").wait_for()
-    page.wait_for_function("written.some((text) => text.startsWith('10:00'))")
+    page.wait_for_function("() => written.some((text) => text.startsWith('10:00'))")
     assert not page.evaluate("written.some((text) => text.startsWith('20:45'))")
     visit.close(expected="401")
 
@@ -154,7 +154,7 @@ def test_a_chart_over_a_change_of_the_clock_has_the_hours_of_each_side(browser: 
     page = visit.open("#/explore?since=today&interval=hour&metric=calls&by=none")
     page.get_by_role("button", name="Show the figures").click()
     page.get_by_role("cell", name="2026-10-25 05:00").wait_for()
-    page.wait_for_function("written.indexOf('05:00', written.indexOf('00:00')) > 0")
+    page.wait_for_function("() => written.indexOf('05:00', written.indexOf('00:00')) > 0")
     drawn = page.evaluate("written")
     drawn = drawn[drawn.index("00:00") :]
     hours = [text for text in drawn[: drawn.index("05:00")] if text.endswith(":00")]
