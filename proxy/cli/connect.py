@@ -97,7 +97,7 @@ def _as_served(home: Home) -> tuple[Settings, str]:
     url, broken = str(glance(home, "status", _PATIENCE).get("url", "")), ""
     try:
         settings = home.read().loaded.settings
-        url = url or str(_told(home, settings, "status").get("url", ""))
+        url = url or str(_overheard(home, settings, "status").get("url", ""))
     except ConfigProblems as problems:
         if not url:
             end_with(problems)
@@ -115,8 +115,11 @@ def _as_served(home: Home) -> tuple[Settings, str]:
 
 def _told(home: Home, settings: Settings, order: str) -> dict[str, Any]:
     """What a running daemon answers: to whom its control socket is barred, what its admin port tells everybody."""
-    told = glance(home, order, _PATIENCE)
-    return told if told or not is_anothers(Path(home.state_dir)) else overheard(settings.admin, order)
+    return glance(home, order, _PATIENCE) or _overheard(home, settings, order)
+
+
+def _overheard(home: Home, settings: Settings, order: str) -> dict[str, Any]:
+    return overheard(settings.admin, order) if is_anothers(Path(home.state_dir)) else {}
 
 
 def _situation(name: str, client: Client, settings: Settings, choice: Choice, home: Home) -> Situation:

@@ -10,7 +10,6 @@ from msgspec import Raw, Struct
 
 from proxy.policy.money.weight import are_texts
 
-LONG_BYTES = 32 * 1024  # less is looked into as quickly
 MOST_KNOWN = 16
 MOST_BYTES = 8 * 2**20
 _MOST_CHANGED = 16  # messages at the end, as marks for a provider's cache move on with each turn

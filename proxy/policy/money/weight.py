@@ -77,7 +77,7 @@ class _Long(_Said, gc=False):
 _read_texts = msgspec.json.Decoder(str | list[_Message]).decode
 _read_system = msgspec.json.Decoder(str | list[_Part]).decode
 _read_long = msgspec.json.Decoder(str | list[_Long]).decode
-_LONG_BYTES, _FIRST_BYTES = 32 * 1024, 128
+LONG_BYTES, _FIRST_BYTES = 32 * 1024, 128
 _LIST = re.compile(rb'": ?\[')
 _TEXTS = frozenset(b'"n')  # what a string begins with, and null
 
@@ -227,7 +227,7 @@ def _is_text(document: JsonObject, name: str) -> bool:
 def are_texts(messages: Text) -> bool:
     """Whether messages are a string, or a list of what is text and nothing else."""
     try:
-        if len(messages) > _LONG_BYTES and _are_likely_strings(memoryview(messages)):
+        if len(messages) > LONG_BYTES and _are_likely_strings(memoryview(messages)):
             said = _read_long(messages)
             texts = [] if isinstance(said, str) else [text for one in said for text in (one.content, one.output)]
             if {memoryview(text)[0] for text in texts} <= _TEXTS:

@@ -23,8 +23,7 @@ from proxy.exchange.io.stepper import Stepper
 from proxy.exchange.job import Job
 from proxy.exchange.prepared import Prepared
 from proxy.exchange.record import Ended, Record, record_of
-from proxy.policy.money.conversations import LONG_BYTES
-from proxy.policy.money.weight import are_texts, likely_tokens_of, weigh
+from proxy.policy.money.weight import LONG_BYTES, are_texts, likely_tokens_of, weigh
 from proxy.web.client.first_of_kind import Body, read_whole, worked_out
 from proxy.web.client.heads import Head
 from proxy.web.client.parts import Entrance, Parts
