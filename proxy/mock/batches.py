@@ -12,10 +12,9 @@ from proxy.errors import CallerError
 from proxy.mock.asked import Profile, read_asked, read_json
 from proxy.mock.behaviours import parse_behaviour
 from proxy.mock.bill import Row
-from proxy.mock.calls import Objection, failed, failure_of, price_turn, read_fields, whole
+from proxy.mock.calls import Objection, failed, failure_of, json_reply, price_turn, read_fields, whole
 from proxy.mock.envelopes import Failure, encoded
 from proxy.mock.files import StoredFile
-from proxy.mock.headers import reply_headers
 from proxy.mock.script import refusal
 from proxy.mock.state import State
 from proxy.mock.strict.refusing import Content, Sent, refused
@@ -231,8 +230,7 @@ async def serve(state: State, request: web.Request, profile: Profile) -> web.Str
         told = seen(state, batch, now)
     if isinstance(told, Failure):
         return failed(state, profile, "batches", told)
-    headers = reply_headers(profile, "application/json", state.suffix(), None)
-    return web.Response(body=msgspec.json.encode(told), headers=headers)
+    return json_reply(state, profile, told)
 
 
 ROUTES = (

@@ -103,6 +103,12 @@ def failed(state: State, profile: Profile, endpoint: str, failure: Failure) -> w
     return web.Response(status=failure.status, body=body, headers=headers)
 
 
+def json_reply(state: State, profile: Profile, value: object) -> web.Response:
+    """A reply that belongs to no call."""
+    headers = reply_headers(profile, "application/json", state.suffix(), None)
+    return web.Response(body=msgspec.json.encode(value), headers=headers)
+
+
 async def read_fields(request: web.Request) -> tuple[Fields, media.Upload | None]:
     """The members of a JSON or multipart body, and the first file (the model may come after it)."""
     if request.content_type != "multipart/form-data":

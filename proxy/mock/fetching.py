@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 
-import msgspec
 from aiohttp import web
 
 from proxy.errors import CallerError
 from proxy.mock.asked import Profile, read_asked
-from proxy.mock.calls import Objection, failed, failure_of, receive
+from proxy.mock.calls import Objection, failed, failure_of, json_reply, receive
 from proxy.mock.envelopes import Failure
 from proxy.mock.headers import reply_headers, stream_type
 from proxy.mock.play import play_rest
@@ -26,12 +25,12 @@ async def stored(state: State, request: web.Request, profile: Profile) -> web.St
         return failed(state, profile, "responses", Failure(404, f"Response with id '{id_}' not found."))
     if request.method == "DELETE":
         state.background.remove(id_)
-        return _json(state, profile, {"id": id_, "object": "response", "deleted": True})
+        return json_reply(state, profile, {"id": id_, "object": "response", "deleted": True})
     if request.method == "POST":
         response.cancel(now)
     if request.method == "GET" and request.query.get("stream") == "true":
         return await _resumed(state, request, profile)
-    return _json(state, profile, response.body(now))
+    return json_reply(state, profile, response.body(now))
 
 
 async def _resumed(state: State, request: web.Request, profile: Profile) -> web.StreamResponse:
@@ -54,12 +53,7 @@ async def count_input(state: State, request: web.Request, profile: Profile) -> w
         asked = read_asked(profile, "responses/input_tokens", {"model": "mock/echo", **fields})
     except (CallerError, Objection) as error:
         return failed(state, profile, "responses", failure_of(error))
-    return _json(state, profile, {"object": "response.input_tokens", "input_tokens": asked.input_tokens})
-
-
-def _json(state: State, profile: Profile, value: dict[str, object]) -> web.Response:
-    headers = reply_headers(profile, "application/json", state.suffix(), None)
-    return web.Response(body=msgspec.json.encode(value), headers=headers)
+    return json_reply(state, profile, {"object": "response.input_tokens", "input_tokens": asked.input_tokens})
 
 
 ROUTES = (

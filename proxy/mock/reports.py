@@ -9,15 +9,13 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-import msgspec
 from aiohttp import web
 
 from proxy.mock.answer import number
 from proxy.mock.asked import Profile
 from proxy.mock.bill import Row
-from proxy.mock.calls import failed
+from proxy.mock.calls import failed, json_reply
 from proxy.mock.envelopes import Failure
-from proxy.mock.headers import reply_headers
 from proxy.mock.state import State
 
 _REFUSED: dict[Profile, Failure] = {
@@ -40,8 +38,7 @@ async def serve(state: State, request: web.Request, profile: Profile) -> web.Str
     else:
         today = datetime.fromtimestamp(state.now(), UTC).strftime("%Y-%m-%d")
         body = activity_body(rows, request.query.get("date"), today)
-    headers = reply_headers(profile, "application/json", state.suffix(), None)
-    return web.Response(body=msgspec.json.encode(body), headers=headers)
+    return json_reply(state, profile, body)
 
 
 def activity_body(rows: Iterable[Row], day: str | None, today: str) -> dict[str, Any]:

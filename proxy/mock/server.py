@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
 
-import msgspec
 from aiohttp import web
 
 from proxy.errors import CallerError
@@ -14,7 +12,7 @@ from proxy.mock import batches, fetching, message_batches, reports, steering
 from proxy.mock.account import credits_body, generation_body, key_body
 from proxy.mock.asked import Profile, read_asked
 from proxy.mock.bill import Bill
-from proxy.mock.calls import Objection, failed, failure_of, read_fields, receive, serve_call
+from proxy.mock.calls import Objection, failed, failure_of, json_reply, read_fields, receive, serve_call
 from proxy.mock.catalogue import model_entry, models_list
 from proxy.mock.envelopes import Failure
 from proxy.mock.files import StoredFile
@@ -154,13 +152,8 @@ def _call(endpoint: str) -> Handler:
     return handler
 
 
-def _json(state: State, profile: Profile, value: dict[str, Any]) -> web.Response:
-    headers = reply_headers(profile, "application/json", state.suffix(), None)
-    return web.Response(body=msgspec.json.encode(value), headers=headers)
-
-
 async def _models(state: State, request: web.Request, profile: Profile) -> web.StreamResponse:
-    return _json(state, profile, models_list(profile, state.models))
+    return json_reply(state, profile, models_list(profile, state.models))
 
 
 async def _model(state: State, request: web.Request, profile: Profile) -> web.StreamResponse:
@@ -172,15 +165,15 @@ async def _model(state: State, request: web.Request, profile: Profile) -> web.St
     if entry is None:
         failure = Failure(404, f"The model '{name}' does not exist.", "model_not_found")
         return failed(state, profile, "models", failure)
-    return _json(state, profile, entry)
+    return json_reply(state, profile, entry)
 
 
 async def _image_models(state: State, request: web.Request, profile: Profile) -> web.StreamResponse:
-    return _json(state, profile, image_models())
+    return json_reply(state, profile, image_models())
 
 
 async def _image_endpoints(state: State, request: web.Request, profile: Profile) -> web.StreamResponse:
-    return _json(state, profile, image_endpoints(request.match_info["name"]))
+    return json_reply(state, profile, image_endpoints(request.match_info["name"]))
 
 
 async def _count_tokens(state: State, request: web.Request, profile: Profile) -> web.StreamResponse:
@@ -189,14 +182,14 @@ async def _count_tokens(state: State, request: web.Request, profile: Profile) ->
         asked = read_asked(profile, "messages/count_tokens", fields)
     except (CallerError, Objection) as error:
         return failed(state, profile, "messages", failure_of(error))
-    return _json(state, profile, {"input_tokens": asked.input_tokens})
+    return json_reply(state, profile, {"input_tokens": asked.input_tokens})
 
 
 async def _generation(state: State, request: web.Request, profile: Profile) -> web.StreamResponse:
     """Known only once the call has ended, and not at the first poll even then."""
     row = state.bill.find(request.query.get("id", ""))
     if row is not None and row.ended and row.polls_left <= 0:
-        return _json(state, profile, generation_body(row))
+        return json_reply(state, profile, generation_body(row))
     if row is not None and row.ended:
         row.polls_left -= 1
     id_ = request.query.get("id", "")
@@ -204,11 +197,11 @@ async def _generation(state: State, request: web.Request, profile: Profile) -> w
 
 
 async def _key(state: State, request: web.Request, profile: Profile) -> web.StreamResponse:
-    return _json(state, profile, key_body(state.bill.total, keyed=state.key_digest is not None))
+    return json_reply(state, profile, key_body(state.bill.total, keyed=state.key_digest is not None))
 
 
 async def _credits(state: State, request: web.Request, profile: Profile) -> web.StreamResponse:
-    return _json(state, profile, credits_body(state.bill.total))
+    return json_reply(state, profile, credits_body(state.bill.total))
 
 
 async def _upload(state: State, request: web.Request, profile: Profile) -> web.StreamResponse:
@@ -224,11 +217,11 @@ async def _upload(state: State, request: web.Request, profile: Profile) -> web.S
     file = StoredFile(f"file-{state.suffix()}", upload.name, purpose, upload.content, state.now())
     if not state.files.add(file):
         return failed(state, profile, "files", Failure(413, "The mock keeps no more files; delete some."))
-    return _json(state, profile, file.as_json())
+    return json_reply(state, profile, file.as_json())
 
 
 async def _files(state: State, request: web.Request, profile: Profile) -> web.StreamResponse:
-    return _json(state, profile, state.files.as_json())
+    return json_reply(state, profile, state.files.as_json())
 
 
 async def _file(state: State, request: web.Request, profile: Profile) -> web.StreamResponse:
@@ -239,11 +232,11 @@ async def _file(state: State, request: web.Request, profile: Profile) -> web.Str
         return failed(state, profile, "files", Failure(404, f"No such File object: {id_}", param="id"))
     if request.method == "DELETE":
         state.files.remove(id_)
-        return _json(state, profile, {"id": id_, "object": "file", "deleted": True})
+        return json_reply(state, profile, {"id": id_, "object": "file", "deleted": True})
     if request.path.endswith("/content"):
         headers = reply_headers(profile, "application/octet-stream", state.suffix(), None)
         return web.Response(body=file.content, headers=headers)
-    return _json(state, profile, file.as_json())
+    return json_reply(state, profile, file.as_json())
 
 
 async def _redirected(request: web.Request) -> web.Response:
